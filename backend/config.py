@@ -1,0 +1,151 @@
+"""Settings of every phase as frozen dataclasses, read from and written to plain dictionaries.
+
+A bundle carries its own defaults (they are tuned together with the weights); a recipe carries what a
+result was made with. Unknown keys are refused, so that a misspelt setting never passes silently.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from backend.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings: dictionary round trip, unknown keys refused, ranges checked."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Settings from a JSON dictionary; SettingError names unknown keys and wrong types."""
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise SettingError(
+                f"Unknown {cls.__name__} keys: {', '.join(unknown)}.",
+                remedy=f"Use only: {', '.join(known)}.",
+            )
+        return cls(**{name: _coerce(cls, known[name], value) for name, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; None values mean "keep"."""
+        return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            bounds = f.metadata.get("bounds")
+            value = getattr(self, f.name)
+            if bounds and not bounds[0] <= value <= bounds[1]:
+                raise SettingError(
+                    f"{f.name} is {value}, outside {bounds[0]} to {bounds[1]}.",
+                    remedy=f"Choose {f.name} between {bounds[0]} and {bounds[1]}.",
+                )
+            choices = f.metadata.get("choices")
+            if choices and value not in choices:
+                raise SettingError(
+                    f"{f.name} is {value!r}, not one of {', '.join(choices)}.",
+                    remedy=f"Choose one of {', '.join(choices)}.",
+                )
+
+
+def bounded(default: float | int, low: float | int, high: float | int) -> Any:
+    """A number field that must lie in [low, high]."""
+    return field(default=default, metadata={"bounds": (low, high)})
+
+
+def one_of(default: str, *others: str) -> Any:
+    """A text field that must be one of the given words."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def _coerce(cls: type, spec: dataclasses.Field, value: Any) -> Any:
+    if isinstance(spec.type, type) and issubclass(spec.type, Settings) and isinstance(value, dict):
+        return spec.type.from_dict(value)
+    wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,), tuple: (list, tuple)}
+    base = next((t for t in wanted if spec.type is t or str(spec.type).startswith(f"{t.__name__}[")), None)
+    wrong = base is not None and (
+        not isinstance(value, wanted[base]) or (isinstance(value, bool) and base is not bool)
+    )
+    if wrong:
+        raise SettingError(
+            f"{cls.__name__}.{spec.name} is {value!r}, not a {base.__name__}.",
+            remedy=f"Give {spec.name} as a {base.__name__}.",
+        )
+    if base is tuple:
+        return tuple(value)
+    return float(value) if base is float else value
+
+
+@dataclass(frozen=True)
+class RenderSettings(Settings):
+    """Implicit surface rendering (method, stage 2)."""
+
+    march_steps: int = bounded(128, 4, 1024)
+    """Samples per ray between its entry into and exit from the padded cube (DVR)."""
+    secant_steps: int = bounded(8, 0, 32)
+    """Secant refinements of the first crossing (DVR)."""
+    grid_resolution: int = bounded(32, 0, 256)
+    """Cells per axis of the coarse occupancy grid that finds the surface; 0 marches every ray densely."""
+    iso_logit: float = bounded(0.0, -20.0, 20.0)
+    """Occupancy logit of the surface."""
+    shading: str = one_of("none", "lambert")
+    """none: the decoder's colour as it is (the paper). lambert: a head light, as in the starter's images."""
+    normal_step: float = bounded(0.02, 1e-4, 0.1)
+    """Step of the central differences for normals, in units of the cube."""
+
+
+@dataclass(frozen=True)
+class Stage2Settings(Settings):
+    """Text guidance at test time (method, stage 2)."""
+
+    target: str = one_of("code", "mapper")
+    """What is tuned: an offset of the shape code in whitened space (our choice), or the mapper (the paper)."""
+    steps: int = bounded(20, 0, 1000)
+    views: int = bounded(10, 1, 64)
+    """Views per iteration."""
+    view_size: int = bounded(90, 16, 512)
+    """Pixels per side of a rendered view."""
+    learning_rate: float = bounded(1e-4, 0.0, 1.0)
+    clip_weight: float = bounded(4.0, 0.0, 1000.0)
+    background_weight: float = bounded(3.0, 0.0, 1000.0)
+    drift_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Penalty on the mean squared whitened offset from the stage 1 code (our choice)."""
+    distance: tuple[float, float] = (1.8, 1.8)
+    """Camera distance range, uniform, in units of the cube."""
+    elevation_deg: tuple[float, float] = (5.0, 35.0)
+    augment: bool = False
+    """Random crops and flat backgrounds before CLIP (our choice)."""
+    evaluation_views: int = bounded(6, 1, 64)
+    """Fixed views on which every iterate is scored; the best is kept."""
+
+
+@dataclass(frozen=True)
+class MapperSettings(Settings):
+    """How a feature becomes a shape code (method, stage 1)."""
+
+    noise_scale: float = bounded(0.75, 0.0, 10.0)
+    """Weight of the random unit vector in the mix; the feature has weight 1 - 0.75 in the reference."""
+    candidates: int = bounded(8, 1, 64)
+    """Codes proposed per result, the best by the ranking score is kept (generative mapper)."""
+    uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Ranking: weight of the field's uncertainty, the mean of p(1-p) over the cube."""
+    pieces_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Ranking: weight of the number of connected pieces beyond the first."""
+
+
+@dataclass(frozen=True)
+class MeshSettings(Settings):
+    """Field to triangle mesh."""
+
+    resolution: int = bounded(128, 16, 512)
+    """Grid cells per axis."""
+    max_faces: int = bounded(0, 0, 5_000_000)
+    """Face budget by quadric decimation; 0 keeps every face."""
+    refine_steps: int = bounded(4, 0, 50)
+    """Secant steps that move vertices onto the iso-surface."""
+    speck_fraction: float = bounded(0.02, 0.0, 0.5)
+    """Components below this share of the largest one's volume are removed."""

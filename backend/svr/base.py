@@ -1,0 +1,86 @@
+"""The interface of a single-view-reconstruction (SVR) model.
+
+The pipeline needs from an SVR model: an image encoder, a shape code, and either a field (occupancy and
+colour at points: implicit models) or ready views and meshes (explicit models such as GET3D). What differs
+between models is stated as data in `SvrSpec`. No SVR model knows CLIP or another SVR model.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SvrSpec:
+    """What differs between SVR models, as data."""
+
+    kind: str
+    """Name in the table of models: triplane, dvr, imnet, ss3d, get3d."""
+    code_size: int
+    """Numbers in a shape code."""
+    image_size: int
+    """Pixels per side of the square image that `encode` takes."""
+    iso_logit: float = 0.0
+    """Value of `occupancy` on the surface; greater is inside."""
+    has_color: bool = True
+    explicit: bool = False
+    """True where the model offers `render` and `extract_mesh` instead of a field."""
+    up_axis: str = "y"
+    bound: float = 0.5
+    """Half side of the cube that holds the shape."""
+
+
+class Field(ABC):
+    """The shapes of a batch of codes, ready to be asked at points; per-code work was done once.
+
+    Points are [B, P, 3] in SVR space. Differentiable in the codes, the model's parameters and the points.
+    """
+
+    @abstractmethod
+    def occupancy(self, points: Tensor) -> Tensor:
+        """Occupancy logits [B, P]; greater than the spec's iso_logit is inside."""
+
+    @abstractmethod
+    def color(self, points: Tensor) -> Tensor:
+        """Display-referred sRGB [B, P, 3] in [0, 1]."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> "Field":
+        """The field of one shape of the batch, with B = 1."""
+
+    @abstractmethod
+    def detach(self) -> "Field":
+        """The same field cut from the graph, for evaluations without gradients."""
+
+
+class SvrModel(nn.Module, ABC):
+    """An SVR model with a field (implicit models)."""
+
+    spec: SvrSpec
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Shape codes [B, C] of images [B, 3, H, W] in [0, 1]."""
+
+    @abstractmethod
+    def field(self, codes: Tensor) -> Field:
+        """The field of codes [B, C]."""
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Constructor arguments, for bundle.json."""
+
+    def occupancy(self, points: Tensor, codes: Tensor) -> Tensor:
+        """Logits [B, P] at points [B, P, 3] of codes [B, C]."""
+        return self.field(codes).occupancy(points)
+
+    def color(self, points: Tensor, codes: Tensor) -> Tensor:
+        """sRGB [B, P, 3] in [0, 1] at points [B, P, 3] of codes [B, C]."""
+        return self.field(codes).color(points)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device

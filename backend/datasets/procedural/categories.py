@@ -1,0 +1,31 @@
+"""The table of all categories, merged from the families, and the one way to make a shape."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.datasets.procedural import vessels
+from backend.datasets.procedural.draw import Category, Draw
+from backend.datasets.procedural.shape import PackedShape, Shape
+
+CATEGORIES: dict[str, Category] = {
+    **vessels.CATEGORIES,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A made shape with everything known about it."""
+
+    category: Category
+    draw: Draw
+    shape: PackedShape
+
+
+def make(category: str, rng: np.random.Generator, *, kind: str = "", color: str = "", style: str = "") -> Sample:
+    """A random shape of a category; kind, colour and style may be forced."""
+    entry = CATEGORIES[category]
+    draw = Draw(entry, rng, kind=kind, color=color, style=style)
+    shape = Shape()
+    entry.build(shape, draw)
+    return Sample(entry, draw, shape.pack())

@@ -1,0 +1,144 @@
+"""What shapes are made of: named colours, and patterns that are functions of the point in space.
+
+A material is one of the patterns below with two colours. Patterns are coarse on purpose: the starter's
+images are 64 pixels wide, and a pattern finer than a few pixels is noise to every model that sees it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+COLORS: dict[str, tuple[float, float, float]] = {
+    "red": (0.80, 0.09, 0.10),
+    "orange": (0.95, 0.48, 0.06),
+    "yellow": (0.95, 0.83, 0.10),
+    "green": (0.12, 0.56, 0.18),
+    "blue": (0.10, 0.22, 0.78),
+    "purple": (0.45, 0.12, 0.62),
+    "pink": (0.96, 0.52, 0.70),
+    "brown": (0.42, 0.24, 0.11),
+    "black": (0.06, 0.06, 0.07),
+    "white": (0.93, 0.93, 0.92),
+    "gray": (0.50, 0.50, 0.52),
+    "turquoise": (0.15, 0.75, 0.76),
+    "beige": (0.86, 0.77, 0.60),
+}
+"""Display-referred sRGB of the named colours; a drawn colour strays a little from these."""
+
+COLOR_WORDS: dict[str, list[str]] = {
+    "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
+    "orange": ["orange", "tangerine", "bright orange"],
+    "yellow": ["yellow", "lemon yellow", "bright yellow", "canary"],
+    "green": ["green", "emerald", "dark green", "grass green", "olive"],
+    "blue": ["blue", "navy", "royal blue", "cobalt", "dark blue", "azure"],
+    "purple": ["purple", "violet", "lilac", "plum"],
+    "pink": ["pink", "rose", "magenta", "salmon pink"],
+    "brown": ["brown", "chocolate brown", "chestnut", "tan"],
+    "black": ["black", "jet black", "ebony", "dark"],
+    "white": ["white", "snow white", "ivory", "bright white"],
+    "gray": ["gray", "grey", "dark gray", "slate", "charcoal"],
+    "turquoise": ["turquoise", "teal", "cyan", "aqua"],
+    "beige": ["beige", "cream", "sand colored", "light brown"],
+}
+"""Words for each named colour, the plain word first."""
+
+PATTERNS = (
+    "plain", "wood", "metal", "gold", "marble", "glass", "leather", "fabric", "concrete", "brick",
+    "rust", "leaf", "zebra", "checker", "stripes", "dots", "flame", "ice",
+)  # fmt: skip
+"""Pattern names; the index is what the compiled kernels see."""
+
+PATTERN_WORDS: dict[str, list[str]] = {
+    "wood": ["wooden", "wood", "oak", "made of wood", "timber"],
+    "metal": ["metal", "metallic", "steel", "made of metal", "iron", "silver", "aluminium"],
+    "gold": ["golden", "gold", "gilded", "made of gold"],
+    "marble": ["marble", "made of marble", "stone"],
+    "glass": ["glass", "made of glass", "transparent"],
+    "leather": ["leather", "made of leather"],
+    "fabric": ["fabric", "cloth", "upholstered", "textile", "woven"],
+    "concrete": ["concrete", "made of concrete", "cement"],
+    "brick": ["brick", "made of bricks", "brick patterned"],
+    "rust": ["rusty", "rusted", "corroded"],
+    "leaf": ["leafy", "covered in leaves", "leaf covered"],
+    "zebra": ["zebra", "zebra striped", "zebra patterned"],
+    "checker": ["checkered", "checkerboard", "chequered"],
+    "stripes": ["striped", "with stripes", "stripy"],
+    "dots": ["polka dot", "with polka dots", "dotted", "spotted"],
+    "flame": ["flaming", "burning", "on fire", "fiery"],
+    "ice": ["icy", "frozen", "made of ice"],
+}
+"""Adjectives and phrases for each pattern, the plain word first."""
+
+_TINTS: dict[str, tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]] = {
+    "wood": ([(0.60, 0.38, 0.20), (0.45, 0.26, 0.13), (0.74, 0.54, 0.33)], [(0.40, 0.22, 0.10)]),
+    "metal": ([(0.62, 0.64, 0.68), (0.50, 0.52, 0.56)], [(0.80, 0.82, 0.85)]),
+    "gold": ([(0.86, 0.66, 0.16)], [(1.0, 0.88, 0.42)]),
+    "marble": ([(0.92, 0.91, 0.90), (0.80, 0.82, 0.84)], [(0.52, 0.53, 0.56)]),
+    "glass": ([(0.70, 0.87, 0.91), (0.62, 0.80, 0.88)], [(0.92, 0.98, 0.99)]),
+    "leather": ([(0.36, 0.18, 0.09), (0.16, 0.11, 0.09), (0.55, 0.30, 0.14)], [(0.24, 0.12, 0.07)]),
+    "concrete": ([(0.62, 0.62, 0.60)], [(0.48, 0.48, 0.47)]),
+    "brick": ([(0.66, 0.25, 0.17)], [(0.82, 0.78, 0.72)]),
+    "rust": ([(0.58, 0.29, 0.12)], [(0.32, 0.20, 0.16)]),
+    "leaf": ([(0.20, 0.50, 0.14)], [(0.45, 0.70, 0.22)]),
+    "zebra": ([(0.95, 0.95, 0.94)], [(0.05, 0.05, 0.05)]),
+    "flame": ([(0.93, 0.22, 0.04)], [(1.0, 0.86, 0.16)]),
+    "ice": ([(0.78, 0.92, 0.98)], [(0.50, 0.76, 0.94)]),
+}
+_TWO_COLORED = ("checker", "stripes", "dots")
+_SCALES = {"checker": 0.13, "stripes": 0.14, "dots": 0.16, "zebra": 0.16, "brick": 0.14, "fabric": 0.07}
+
+
+@dataclass(frozen=True)
+class Material:
+    """A pattern with its colours. Words for it are what captions and judges go by."""
+
+    pattern: str
+    """One of PATTERNS."""
+    color_a: tuple[float, float, float]
+    """Main colour, display-referred sRGB in [0, 1]."""
+    color_b: tuple[float, float, float]
+    """Second colour of the pattern."""
+    scale: float = 0.15
+    """Size of the pattern in units of the cube."""
+    phase: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+    """Shift of the pattern, so that no two look alike."""
+    color: str = ""
+    """Name of the colour, or "" where the pattern names the look (wood, marble, ...)."""
+
+    @property
+    def named(self) -> str:
+        """The colour's name, or the pattern's where the pattern has its own colours."""
+        return self.color or self.pattern
+
+
+def plain(color: str, rng: np.random.Generator, jitter: float = 0.05) -> Material:
+    """One flat colour by name, strayed a little."""
+    rgb = _jittered(COLORS[color], rng, jitter)
+    return Material("plain", rgb, rgb, color=color)
+
+
+def patterned(pattern: str, rng: np.random.Generator, color: str = "") -> Material:
+    """A pattern in its own colours, or in a named colour where the pattern takes one."""
+    phase = tuple(float(v) for v in rng.uniform(-1, 1, 3))
+    scale = _SCALES.get(pattern, 0.15) * float(rng.uniform(0.85, 1.2))
+    if pattern in _TWO_COLORED or (pattern in ("fabric", "leather") and color):
+        base = color or str(rng.choice(list(COLORS)))
+        first = _jittered(COLORS[base], rng, 0.04)
+        if pattern in _TWO_COLORED:
+            second = COLORS["white"] if base not in ("white", "beige", "yellow") else COLORS["black"]
+        else:
+            second = tuple(0.8 * v for v in first)
+        return Material(pattern, first, second, scale, phase, color=base)
+    if pattern not in _TINTS:
+        base = color or "beige"
+        first = _jittered(COLORS[base], rng, 0.04)
+        return Material(pattern, first, tuple(0.8 * v for v in first), scale, phase, color=base)
+    mains, seconds = _TINTS[pattern]
+    first = _jittered(mains[int(rng.integers(len(mains)))], rng, 0.03)
+    return Material(pattern, first, seconds[int(rng.integers(len(seconds)))], scale, phase)
+
+
+def _jittered(rgb: tuple[float, ...], rng: np.random.Generator, amount: float) -> tuple[float, float, float]:
+    brightness = rng.uniform(1 - 2 * amount, 1 + 2 * amount)
+    values = np.clip(np.array(rgb) * brightness + rng.uniform(-amount, amount, 3) * 0.6, 0.02, 0.98)
+    return float(values[0]), float(values[1]), float(values[2])

@@ -149,3 +149,13 @@ class MeshSettings(Settings):
     """Secant steps that move vertices onto the iso-surface."""
     speck_fraction: float = bounded(0.02, 0.0, 0.5)
     """Components below this share of the largest one's volume are removed."""
+
+
+@dataclass(frozen=True)
+class PipelineSettings(Settings):
+    """The settings of all phases of one result: a bundle's defaults, and what a recipe repeats."""
+
+    render: RenderSettings = field(default_factory=RenderSettings)
+    stage2: Stage2Settings = field(default_factory=Stage2Settings)
+    mapper: MapperSettings = field(default_factory=MapperSettings)
+    mesh: MeshSettings = field(default_factory=MeshSettings)

@@ -28,7 +28,9 @@ def test_images_are_normalised_with_the_models_own_mean_and_deviation() -> None:
     assert encoder.prepare_images(mean.expand(1, 3, size, size)).abs().max() < 1e-6
     white = encoder.prepare_images(torch.ones(1, 3, size * 3, size * 2))
     assert white.shape == (1, 3, size, size)
-    assert torch.allclose(white[0, :, 0, 0], (1 - mean.flatten()) / torch.tensor([0.26862954, 0.26130258, 0.27577711]))
+    assert torch.allclose(
+        white[0, :, 0, 0], (1 - mean.flatten()) / torch.tensor([0.26862954, 0.26130258, 0.27577711])
+    )
 
 
 def test_image_features_are_differentiable_in_the_images() -> None:

@@ -290,7 +290,7 @@ def _wire_array(name: str, array: Array) -> tuple[str, Array]:
 
 def _parse_header(text: bytes, body_bytes: int) -> _Header:
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as problem:
         raise HeaderError(f"A header is not JSON: {problem}.") from problem
     if not isinstance(content, dict) or set(content) != _HEADER_KEYS:
@@ -344,3 +344,10 @@ def _is_size(value: object) -> bool:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond a double")
+    return value

@@ -175,6 +175,7 @@ def test_sizes_beyond_the_bounds_are_refused_before_memory_is_taken(header_bytes
         b"[]",
         b"[" * 5000,
         b'{"kind":"event","id":"","fields":{"x":NaN},"arrays":[]}',
+        b'{"kind":"event","id":"","fields":{"x":1e999},"arrays":[]}',
         b'{"kind":"event","id":"","fields":{"x":' + b"9" * 5000 + b'},"arrays":[]}',
         header(kind="evil"),
         header(kind=["event"]),

@@ -194,6 +194,8 @@ class BackendClient:
         for job in self.jobs:
             if not job.ended:
                 self._note(job, JOURNAL_INTERRUPTED)
+                job.failure = Failure("interrupted", "The backend was closed before the job's end.", "Run it again.")
+                job.state = jobs.FAILED
         processes = [*self._dying, *([self._process] if self._process else [])]
         self._process, self._running, self._cancel_until = None, None, None
         self.state = jobs.STOPPED

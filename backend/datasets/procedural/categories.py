@@ -4,12 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.datasets.procedural import vessels
+from backend.datasets.procedural import aircraft, buildings, cars, electronics, instruments, lighting, lounging, plants, seating, storage, tables, vessels, watercraft, weapons
 from backend.datasets.procedural.draw import Category, Draw
 from backend.datasets.procedural.shape import PackedShape, Shape
 
 CATEGORIES: dict[str, Category] = {
+    **seating.CATEGORIES,
+    **lounging.CATEGORIES,
+    **tables.CATEGORIES,
+    **storage.CATEGORIES,
     **vessels.CATEGORIES,
+    **buildings.CATEGORIES,
+    **electronics.CATEGORIES,
+    **lighting.CATEGORIES,
+    **plants.CATEGORIES,
+    **aircraft.CATEGORIES,
+    **cars.CATEGORIES,
+    **instruments.CATEGORIES,
+    **watercraft.CATEGORIES,
+    **weapons.CATEGORIES,
 }
 
 

@@ -46,6 +46,8 @@ MAPPERS: dict[str, tuple[str, str]] = {
 }
 """Mapper kind -> (module, class); the class is called with the record's architecture."""
 
+_WORKING_BYTES = 600 * 2**20
+"""torch itself, a batch of views and a mesh grid (measured: about 500 MB on a CPU)."""
 _INSTALL_AGAIN = "Install the bundle again (for the starter: the shipped files, or `make starter`)."
 
 
@@ -65,6 +67,8 @@ class BundleRecord(Settings):
     """kind (see MAPPERS) and architecture; empty before stage 1."""
     settings: PipelineSettings = field(default_factory=PipelineSettings)
     categories: tuple[str, ...] = ()
+    far_similarity: float = 0.0
+    """Cosine with the nearest example caption below which a prompt is called far; 0 never does."""
     training: dict[str, Any] = field(default_factory=dict)
     """Data, steps, hardware, time."""
     quality: dict[str, Any] = field(default_factory=dict)
@@ -127,9 +131,10 @@ def resolve_bundle(name_or_path: str | Path, *, folders: Iterable[Path] | None =
     found = find_bundles(folders)
     if str(name_or_path) in found:
         return found[str(name_or_path)]
+    names = ", ".join(found) or "none is installed"
     raise BundleError(
         f"There is no bundle {str(name_or_path)!r}.",
-        remedy=f"Choose one of: {', '.join(found) or 'none is installed'}; or give a folder with {RECORD_NAME}.",
+        remedy=f"Choose one of: {names}; or give a folder with {RECORD_NAME}.",
     )
 
 
@@ -160,6 +165,11 @@ def read_record(folder: Path) -> BundleRecord:
                 f"{path} names the file {name!r}, which is no plain name.", remedy=_INSTALL_AGAIN
             )
     return record
+
+
+def memory_needed(record: BundleRecord) -> int:
+    """Bytes that a run with the bundle needs, roughly: weights in single precision, and working space."""
+    return 2 * sum(int(known.get("bytes", 0)) for known in record.files.values()) + _WORKING_BYTES
 
 
 def verify_bundle(folder: Path, record: BundleRecord) -> None:

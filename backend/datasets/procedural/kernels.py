@@ -227,10 +227,11 @@ def _normal(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndarray,
 
 
 @_JIT
-def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient: float, kinds: np.ndarray,
-          frames: np.ndarray, params: np.ndarray, outlines: np.ndarray, materials: np.ndarray,
+def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient: float, box: np.ndarray,
+          kinds: np.ndarray, frames: np.ndarray, params: np.ndarray, outlines: np.ndarray, materials: np.ndarray,
           rgb: np.ndarray, depth: np.ndarray, normals: np.ndarray) -> None:  # fmt: skip
-    """Sphere trace rays origin[3] + t * directions[N, 3] (camera-space depth 1 per unit t).
+    """Sphere trace rays origin[3] + t * directions[N, 3] (camera-space depth 1 per unit t) inside `box`
+    [2, 3] (lowest and highest corner of the shape).
 
     Fills rgb [N, 3] (albedo times ambient + (1 - ambient) * max(0, n . light), misses white), depth [N]
     (inf at misses) and outward normals [N, 3].
@@ -244,23 +245,23 @@ def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient
         rgb[r, 0], rgb[r, 1], rgb[r, 2] = 1.0, 1.0, 1.0
         normals[r, 0], normals[r, 1], normals[r, 2] = 0.0, 0.0, 0.0
         depth[r] = np.inf
-        near, far = 0.0, 1e9  # the slab test against the cube of half side 0.46
+        near, far = 0.0, 1e9  # the slab test against the box
         for c in range(3):
             u = ux if c == 0 else (uy if c == 1 else uz)
             o = origin[c]
             if abs(u) < 1e-9:
-                if abs(o) > 0.46:
+                if o < box[0, c] or o > box[1, c]:
                     far = -1.0
                 continue
-            t0, t1 = (-0.46 - o) / u, (0.46 - o) / u
+            t0, t1 = (box[0, c] - o) / u, (box[1, c] - o) / u
             near, far = max(near, min(t0, t1)), min(far, max(t0, t1))
         t = near
-        for _ in range(96):
+        for _ in range(64):
             if t >= far:
                 break
             x, y, z = origin[0] + t * ux, origin[1] + t * uy, origin[2] + t * uz
             d, part = distance_at(x, y, z, kinds, frames, params, outlines)
-            if d < 0.0015:
+            if d < 0.002:
                 color_at(x, y, z, materials[part], albedo)
                 _normal(x, y, z, kinds, frames, params, outlines, normal)
                 lambert = normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2]
@@ -270,7 +271,7 @@ def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient
                     normals[r, c] = normal[c]
                 depth[r] = t / norm
                 break
-            t += 0.9 * d
+            t += 0.95 * d
 
 
 @_JIT
@@ -289,14 +290,11 @@ def label_points(points: np.ndarray, kinds: np.ndarray, frames: np.ndarray, para
 @_JIT
 def project_points(points: np.ndarray, kinds: np.ndarray, frames: np.ndarray, params: np.ndarray,
                    outlines: np.ndarray) -> None:  # fmt: skip
-    """Move points [P, 3] towards the surface, in place, by a few steps along the distance gradient."""
+    """Move points [P, 3] towards the surface, in place, by one step along the distance gradient."""
     normal = np.empty(3, np.float32)
     for i in range(points.shape[0]):
-        for _ in range(6):
-            x, y, z = points[i, 0], points[i, 1], points[i, 2]
-            d, _part = distance_at(x, y, z, kinds, frames, params, outlines)
-            if abs(d) < 0.001:
-                break
-            _normal(x, y, z, kinds, frames, params, outlines, normal)
-            for c in range(3):
-                points[i, c] -= 0.9 * d * normal[c]
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        d, _part = distance_at(x, y, z, kinds, frames, params, outlines)
+        _normal(x, y, z, kinds, frames, params, outlines, normal)
+        for c in range(3):
+            points[i, c] -= d * normal[c]

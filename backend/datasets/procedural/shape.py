@@ -179,7 +179,8 @@ class Shape:
         scale = FIT / float((high - low).max())
         center = (low + high) / 2
         parts = [replace(_scaled(p, scale), center=(p.center - center) * scale) for p in self.parts]
-        return PackedShape.from_parts(parts)
+        half = (high - low) / 2 * scale + 0.004
+        return PackedShape.from_parts(parts, np.stack([-half, half]))
 
 
 @dataclass(frozen=True)
@@ -198,9 +199,11 @@ class PackedShape:
     """[K, 11]: pattern index, colour a, colour b, scale, phase."""
     names: tuple[str, ...]
     """Part names."""
+    box: np.ndarray
+    """[2, 3]: lowest and highest corner of the shape."""
 
     @classmethod
-    def from_parts(cls, parts: list[Part]) -> "PackedShape":
+    def from_parts(cls, parts: list[Part], box: np.ndarray) -> "PackedShape":
         """Pack parts that already lie in the unit cube."""
         kinds, frames, params, outlines, materials = [], [], [], [], []
         for part in parts:
@@ -219,6 +222,7 @@ class PackedShape:
             np.array(outlines, np.float32).reshape(-1, 2),
             np.array(materials, np.float32),
             tuple(p.name for p in parts),
+            box.astype(np.float32),
         )
 
 

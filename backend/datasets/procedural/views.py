@@ -72,7 +72,7 @@ def render(shape: PackedShape, world_mat: np.ndarray, size: int, *, light: tuple
     n = size * size
     rgb, depth, normals = np.empty((n, 3), np.float32), np.empty(n, np.float32), np.empty((n, 3), np.float32)
     kernels.trace((-rotation.T @ shift).astype(np.float32), directions.astype(np.float32),
-                  towards.astype(np.float32), ambient, shape.kinds, shape.frames, shape.params, shape.outlines,
+                  towards.astype(np.float32), ambient, shape.box, shape.kinds, shape.frames, shape.params, shape.outlines,
                   shape.materials, rgb, depth, normals)  # fmt: skip
     return Image(rgb.reshape(size, size, 3), depth.reshape(size, size), normals.reshape(size, size, 3), world_mat)
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.bundle_places import RECORD_NAME, resolve_bundle
 from backend.clip_encoder import ClipEncoder, build_open_clip, build_tiny_clip
 from backend.config import PipelineSettings, Settings
 from backend.errors import BundleError, CheckpointError, IssError, OutputError
@@ -30,9 +31,6 @@ from backend.word_tokenizer import WordTokenizer
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-RECORD_NAME = "bundle.json"
-SHIPPED_FOLDER = Path(__file__).resolve().parent / "bundled"
-"""Where the bundles that ship lie; not `bundles`, which would be this module's own name."""
 
 SVR_MODELS: dict[str, tuple[str, str]] = {
     "triplane": ("backend.svr.triplane", "TriplaneSvr"),
@@ -107,35 +105,6 @@ class Bundle:
     @property
     def device(self) -> torch.device:
         return self.whitening.mean.device
-
-
-def bundle_folders(extra: Iterable[Path] = ()) -> list[Path]:
-    """Folders that are searched for bundles, first match wins: given ones, the user's, the shipped ones."""
-    return [*extra, Path.home() / ".iss" / "bundles", SHIPPED_FOLDER]
-
-
-def find_bundles(folders: Iterable[Path] | None = None) -> dict[str, Path]:
-    """Name -> folder of every bundle with a record, whether sound or not."""
-    found: dict[str, Path] = {}
-    for parent in bundle_folders() if folders is None else folders:
-        for path in sorted(parent.glob(f"*/{RECORD_NAME}")):
-            found.setdefault(path.parent.name, path.parent)
-    return found
-
-
-def resolve_bundle(name_or_path: str | Path, *, folders: Iterable[Path] | None = None) -> Path:
-    """The folder of a bundle by name or path; BundleError lists the known names."""
-    path = Path(name_or_path)
-    if (path / RECORD_NAME).is_file():
-        return path
-    found = find_bundles(folders)
-    if str(name_or_path) in found:
-        return found[str(name_or_path)]
-    names = ", ".join(found) or "none is installed"
-    raise BundleError(
-        f"There is no bundle {str(name_or_path)!r}.",
-        remedy=f"Choose one of: {names}; or give a folder with {RECORD_NAME}.",
-    )
 
 
 def read_record(folder: Path) -> BundleRecord:

@@ -1,0 +1,60 @@
+"""The command line: `python -m backend COMMAND`. Each command's module is imported only when it is asked for.
+
+A command's module offers `configure(parser)` and `run(arguments) -> int`, the exit code. Errors that the
+backend raises on purpose end here: 2 for what the user can put right, 1 for a fault, 130 for a stop.
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from backend.errors import IssError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "generate": ("backend.cli_generate", "make a coloured mesh from a prompt, an image or both"),
+    "serve": ("backend.cli_serve", "answer Blender over standard input and output"),
+    "models": ("backend.cli_models", "list the model bundles and check their files"),
+    "doctor": ("backend.doctor", "check this installation and report what is wrong with it"),
+}
+"""Name -> (module, what it does)."""
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    if not arguments or arguments[0] not in COMMANDS:
+        _overview().parse_args(arguments or ["--help"])
+        return 2
+    name = arguments[0]
+    module_name, what = COMMANDS[name]
+    try:
+        module = importlib.import_module(module_name)
+        parser = argparse.ArgumentParser(prog=f"python -m backend {name}", description=f"{what}.")
+        module.configure(parser)
+        return module.run(parser.parse_args(arguments[1:]))
+    except IssError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        return STOPPED
+
+
+def _overview() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m backend",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:10} {what}" for name, (_, what) in COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="see below")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

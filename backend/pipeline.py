@@ -1,0 +1,332 @@
+"""Prompt, image or both to a coloured mesh: the method's test time from end to end.
+
+CLIP feature -> candidate codes by the mapper -> the best by ranking -> stage 2 -> mesh. A generator: it
+yields what happens and returns the result; closing it between yields cancels the job.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backend.bundles import Bundle
+from backend.device import check_precision, deterministic, peak_memory, set_threads, versions
+from backend.errors import (
+    BundleError,
+    EmptyShapeError,
+    ImageError,
+    MemoryShortError,
+    NumericalError,
+    SettingError,
+)
+from backend.events import Event, Notice, Preview, Progress
+from backend.image_input import read_image
+from backend.mesh import TriMesh
+from backend.meshing import extract_mesh
+from backend.prompt_notices import prompt_notices
+from backend.ranking import Judge, Score
+from backend.recipe import Recipe, change_settings, check_prompt
+from backend.text_guidance import guide
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_RESOLUTION = 40
+"""Grid cells per axis of preview meshes."""
+HURRIED_RESOLUTION = 64
+"""Greatest mesh resolution of a job that was asked to stop early."""
+_GUIDE_SEED_STEP = 0x9E3779B97F4A7C15
+"""Sets stage 2's random stream apart from the mapper's."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished shape."""
+
+    mesh: TriMesh
+    code: NDArray[np.float32]
+    """[C]; with the bundle it is all that is needed to decode the shape again."""
+    recipe: Recipe
+    """Completed: hashes, versions, threads; repeats this result."""
+    scores: tuple[float, ...]
+    """CLIP score of the start and of every iteration."""
+    codes: NDArray[np.float32]
+    """[iterations + 1, C]"""
+    best_step: int
+    candidates: tuple[float, ...]
+    """Ranking totals of the proposed codes."""
+    seconds: dict[str, float]
+    """Per phase."""
+    peak_memory: dict[str, int]
+    """Bytes."""
+    notices: tuple[Notice, ...] = ()
+    stopped: bool = False
+    """The user asked to stop early; this is the best until then."""
+
+
+@dataclass
+class _Record:
+    """What accumulates while a job runs."""
+
+    notices: list[Notice] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    codes: list[Tensor] = field(default_factory=list)
+    candidates: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+    stopped: bool = False
+
+
+def generate(
+    bundle: Bundle,
+    recipe: Recipe,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    preview_every: int = 0,
+) -> Generator[Event, None, Result]:
+    """Make one shape; the last value (the generator's return) is the Result.
+
+    stop: asked between steps; once true, the best shape so far is meshed quickly and returned.
+    preview_every: stage 2 iterations between previews; 0 gives none, and then also none of the start.
+    Raises the errors of errors.py: PromptError, ImageError, BundleError, EmptyShapeError, ...
+    """
+    if bundle.mapper is None:
+        raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
+    recipe, feature = _prepare(bundle, recipe)
+    record = _Record()
+    with deterministic():
+        for notice in _notices(bundle, recipe):
+            record.notices.append(notice)
+            yield notice
+        judge = Judge(
+            bundle.clip,
+            bundle.svr,
+            feature,
+            stage2=recipe.settings.stage2,
+            render=recipe.settings.render,
+            mapper=recipe.settings.mapper,
+            precision=recipe.precision,
+        )
+        code = yield from _timed("propose", record, _propose(bundle, recipe, feature, judge, record, stop))
+        guidance = _guide(bundle, recipe, feature, code, judge, record, stop, preview_every)
+        code = yield from _timed("guide", record, guidance)
+        recipe = _as_run(recipe, record)
+        mesh = yield from _timed("mesh", record, _mesh(bundle, recipe, code))
+    return Result(
+        mesh=mesh,
+        code=code.cpu().numpy(),
+        recipe=recipe,
+        scores=tuple(record.scores),
+        codes=torch.stack(record.codes).cpu().numpy(),
+        best_step=record.best_step,
+        candidates=tuple(record.candidates),
+        seconds={phase: round(seconds, 3) for phase, seconds in record.seconds.items()},
+        peak_memory=peak_memory(bundle.device),
+        notices=tuple(record.notices),
+        stopped=record.stopped,
+    )
+
+
+def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
+    """The recipe completed, and the unit feature [F] of prompt or image, or the mean direction of both."""
+    if recipe.bundle_sha256 and recipe.bundle_sha256 != bundle.sha256:
+        raise BundleError(
+            f"The recipe was made with another version of the bundle {recipe.bundle}.",
+            remedy="Install that version, or generate anew from the prompt.",
+        )
+    check_precision(recipe.precision, bundle.device)
+    threads = set_threads(recipe.threads or None)
+    if recipe.settings.stage2.target == "mapper" and bundle.record.mapper.get("kind") != "regressor":
+        raise SettingError(
+            "Stage 2 can tune the mapper only of a bundle with a regressing mapper.",
+            remedy='Use the target "code".',
+        )
+    filled: dict[str, Any] = {
+        "bundle_sha256": bundle.sha256,
+        "device": str(bundle.device),
+        "threads": threads,
+        "versions": recipe.versions or versions(),
+    }
+    features = []
+    if recipe.prompt or not recipe.image:
+        filled["prompt"] = check_prompt(recipe.prompt)
+        features.append(bundle.clip.encode_text([filled["prompt"]])[0])
+    if recipe.image:
+        image, sha256 = read_image(Path(recipe.image))
+        if recipe.image_sha256 and recipe.image_sha256 != sha256:
+            raise ImageError(f"{recipe.image} is not the image of the recipe.", remedy="Restore the image.")
+        filled["image_sha256"] = sha256
+        with torch.no_grad():
+            features.append(bundle.clip.encode_image(image.to(bundle.device))[0])
+    return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+
+
+def _notices(bundle: Bundle, recipe: Recipe) -> list[Notice]:
+    notices = prompt_notices(bundle, recipe.prompt) if recipe.prompt else []
+    if recipe.versions != (now := versions()):
+        changed = sorted(key for key in now if recipe.versions.get(key) != now[key])
+        notices.append(
+            Notice("other_versions", f"The recipe was made with other versions of {', '.join(changed)}.")
+        )
+    return notices
+
+
+def _timed(phase: str, record: _Record, work: Generator[Event, None, Any]) -> Generator[Event, None, Any]:
+    """Run a phase and note its seconds; running out of memory becomes MemoryShortError."""
+    start = time.perf_counter()
+    try:
+        return (yield from work)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory_shortage(error):
+            raise
+        raise MemoryShortError(
+            f"The memory did not suffice in the phase {phase}.",
+            remedy="Close other programs, or lower --views, --view-size and --mesh-resolution.",
+        ) from error
+    finally:
+        record.seconds[phase] = time.perf_counter() - start
+
+
+def _is_memory_shortage(error: Exception) -> bool:
+    """torch reports a failed allocation on the CPU as a plain RuntimeError, told apart by its text only."""
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or "allocate memory" in str(error)
+
+
+def _propose(
+    bundle: Bundle,
+    recipe: Recipe,
+    feature: Tensor,
+    judge: Callable[[Tensor], Score],
+    record: _Record,
+    stop: Callable[[], bool],
+) -> Generator[Event, None, Tensor]:
+    """Codes for the feature, ranked; returns the best [C] and starts the record with it."""
+    count = recipe.settings.mapper.candidates
+    generator = torch.Generator().manual_seed(recipe.seed)
+    yield Progress("propose", 0, count)
+    with torch.no_grad():
+        codes = bundle.mapper.propose(
+            feature.expand(count, -1), generator=generator, diversity=recipe.diversity
+        )
+    best: tuple[Score, Tensor] | None = None
+    for index, code in enumerate(codes):
+        score = judge(code)
+        record.candidates.append(score.total)
+        if best is None or score.total > best[0].total:
+            best = (score, code)
+        yield Progress("propose", index + 1, count, best[0].clip)
+        if stop():
+            record.stopped = True
+            break
+    assert best is not None
+    record.scores.append(best[0].clip)
+    record.codes.append(best[1])
+    return best[1]
+
+
+def _guide(
+    bundle: Bundle,
+    recipe: Recipe,
+    feature: Tensor,
+    start: Tensor,
+    judge: Callable[[Tensor], Score],
+    record: _Record,
+    stop: Callable[[], bool],
+    preview_every: int,
+) -> Generator[Event, None, Tensor]:
+    """Stage 2; returns the best code [C], also after NaNs or a wish to stop."""
+    settings = recipe.settings.stage2
+    if record.stopped:
+        return start
+    seed = (recipe.seed + _GUIDE_SEED_STEP) % 2**63
+    best = start
+    steps = guide(
+        clip=bundle.clip,
+        svr=bundle.svr,
+        mapper=bundle.mapper,
+        whitening=bundle.whitening,
+        feature=feature,
+        start=start,
+        judge=judge,
+        settings=settings,
+        render=recipe.settings.render,
+        generator=torch.Generator().manual_seed(seed),
+        precision=recipe.precision,
+    )
+    try:
+        for step in steps:
+            best, record.best_step = step.best_code, step.best_step
+            if step.step:
+                record.scores.append(step.score.clip)
+                record.codes.append(step.code)
+            yield Progress("guide", step.step, step.total, step.score.clip)
+            if preview_every and step.step % preview_every == 0:
+                yield from _preview(bundle, recipe, best, step.step)
+            if stop() and step.step < step.total:
+                record.stopped = True
+                break
+    except NumericalError as error:
+        notice = Notice("not_finite", str(error))
+        record.notices.append(notice)
+        yield notice
+    return best
+
+
+def _preview(bundle: Bundle, recipe: Recipe, code: Tensor, step: int) -> Generator[Event, None, None]:
+    coarse = change_settings(
+        recipe.settings, {"mesh": {"resolution": PREVIEW_RESOLUTION, "refine_steps": 0, "max_faces": 0}}
+    )
+    try:
+        mesh = yield from _mesh(bundle, recipe.replace(settings=coarse), code, silent=True)
+    except EmptyShapeError:
+        logger.info("no preview at step %d: the shape is empty there", step)
+        return
+    yield Preview(mesh, step)
+
+
+def _as_run(recipe: Recipe, record: _Record) -> Recipe:
+    """The recipe of what was really run: a job that was stopped did less than it was asked to."""
+    if not record.stopped:
+        return recipe
+    resolution = min(recipe.settings.mesh.resolution, HURRIED_RESOLUTION)
+    settings = change_settings(
+        recipe.settings,
+        {
+            "mapper": {"candidates": len(record.candidates)},
+            "stage2": {"steps": len(record.scores) - 1},
+            "mesh": {"resolution": resolution},
+        },
+    )
+    return recipe.replace(settings=settings)
+
+
+def _mesh(
+    bundle: Bundle, recipe: Recipe, code: Tensor, *, silent: bool = False
+) -> Generator[Event, None, TriMesh]:
+    """The mesh of a code [C]; progress in per cent."""
+    settings = recipe.settings.mesh
+    if bundle.spec.explicit:
+        work = bundle.svr.extract_mesh(code[None], settings)
+    else:
+        work = extract_mesh(
+            bundle.svr.field(code[None]),
+            settings,
+            recipe.settings.render.iso_logit,
+            bundle.spec.bound,
+            device=bundle.device,
+        )
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as finished:
+            return finished.value
+        if not silent:
+            yield Progress("mesh", round(100 * done), 100)

@@ -1,0 +1,122 @@
+"""Judging shape codes: how well they look like the text, and whether they are one clean object.
+
+CLIP alone prefers hybrids (a chair with four legs and a pedestal), so the total subtracts the field's
+uncertainty and its loose pieces (our choice). Candidates are ranked, and stage 2's iterates compared, by it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.cameras import Cameras, look_at
+from backend.clip_encoder import ClipEncoder
+from backend.config import MapperSettings, RenderSettings, Stage2Settings
+from backend.device import autocast
+from backend.rendering.implicit import Views, render_views
+from backend.rendering.occupancy_grid import OccupancyGrid, build_grid
+from backend.svr.base import SvrModel
+
+_GRID = 32
+"""Cells per axis for uncertainty and pieces where rendering used no grid."""
+_FIRST_AZIMUTH_DEG = 30.0
+"""Of the evaluation views: a corner view tells more than the front."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one shape code; `total` is what is compared."""
+
+    total: float
+    clip: float
+    """Mean cosine over the evaluation views, -1 to 1."""
+    uncertainty: float = 0.0
+    """Mean of p(1-p) over the cube."""
+    pieces: int = 0
+    """Connected pieces beyond the first; an empty shape counts as one too many."""
+
+
+class Judge:
+    """Scores codes against one CLIP feature on fixed evaluation views."""
+
+    def __init__(
+        self,
+        clip: ClipEncoder,
+        svr: SvrModel,
+        feature: Tensor,
+        *,
+        stage2: Stage2Settings,
+        render: RenderSettings,
+        mapper: MapperSettings,
+        precision: str = "float32",
+    ) -> None:
+        """`feature` [F] is of unit length."""
+        self._clip = clip
+        self._svr = svr
+        self._feature = feature
+        self._stage2 = stage2
+        self._render = render
+        self._weights = mapper
+        self._precision = precision
+        self._cameras = evaluation_cameras(stage2).to(feature.device)
+
+    @torch.no_grad()
+    def __call__(self, code: Tensor) -> Score:
+        """The score of a code [C]."""
+        views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render)
+        clip = float(view_cosines(self._clip, views.rgb, self._feature, self._precision).mean())
+        weights = self._weights
+        if self._svr.spec.explicit or (weights.uncertainty_weight == 0 and weights.pieces_weight == 0):
+            return Score(total=clip, clip=clip)
+        grid = views.grid or build_grid(
+            self._svr.field(code[None]), _GRID, self._render.iso_logit, device=code.device
+        )
+        uncertainty, pieces = volume_quality(grid.logits)
+        penalty = weights.uncertainty_weight * uncertainty + weights.pieces_weight * pieces
+        return Score(total=clip - penalty, clip=clip, uncertainty=uncertainty, pieces=pieces)
+
+
+def volume_quality(logits: Tensor) -> tuple[float, int]:
+    """Mean of p(1-p), and the number of connected pieces beyond the first, of grid logits [G, G, G].
+
+    Logits are relative to the iso level. Cells that touch at a corner are connected, since a thin slanted
+    leg may cross the grid so. An empty grid counts one piece, as a shape that fell apart does.
+    """
+    from scipy import ndimage
+
+    p = logits.sigmoid()
+    pieces = int(ndimage.label((logits > 0).cpu().numpy(), structure=np.ones((3, 3, 3)))[1])
+    return float((p * (1 - p)).mean()), abs(pieces - 1)
+
+
+def evaluation_cameras(stage2: Stage2Settings) -> Cameras:
+    """Fixed cameras around the shape, at the middle of stage 2's distances and elevations."""
+    count = stage2.evaluation_views
+    azimuths = [_FIRST_AZIMUTH_DEG + 360.0 * i / count for i in range(count)]
+    return look_at(azimuths, sum(stage2.elevation_deg) / 2, sum(stage2.distance) / 2)
+
+
+def render_code(
+    svr: SvrModel,
+    code: Tensor,
+    cameras: Cameras,
+    size: int,
+    settings: RenderSettings,
+    *,
+    background_stride: int = 0,
+    grid: OccupancyGrid | None = None,
+) -> Views:
+    """Views of a code [C]: of the field (see `render_views`), or by the model itself where it is explicit."""
+    if svr.spec.explicit:
+        return svr.render(code[None], cameras, size)
+    return render_views(
+        svr.field(code[None]), cameras, size, settings, background_stride=background_stride, grid=grid
+    )
+
+
+def view_cosines(clip: ClipEncoder, images: Tensor, feature: Tensor, precision: str) -> Tensor:
+    """Cosines [V] of rendered images [V, H, W, 3] with a unit feature [F]; differentiable."""
+    with autocast(images.device, precision):
+        features = clip.encode_image(images.permute(0, 3, 1, 2))
+    return features.float() @ feature

@@ -1,0 +1,98 @@
+"""Writing a result's folder: meshes, preview and result.json, all or nothing.
+
+Everything is written into a folder of a temporary name beside its place first; only when all of it is on
+the disk are the files renamed, so that a full disk or a crash leaves an earlier result as it was.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from backend.errors import OutputError, SettingError
+from backend.mesh_export import encode_glb, encode_ply
+from backend.pipeline import Result
+
+FORMATS = ("glb", "ply")
+_ENCODERS = {"glb": encode_glb, "ply": encode_ply}
+_NEEDED_BYTES = 64 * 2**20
+"""Free disk space that is asked for beforehand: the largest meshes take about 40 MB."""
+_REMEDY = "Free some space or choose a folder that you may write to, with --out."
+
+
+def check_output(folder: Path, *, free_bytes: int | None = None) -> None:
+    """OutputError where a result could not be written to `folder`; creates nothing.
+
+    `free_bytes` stands for the disk's free space where it is known.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder.", remedy="Choose another folder with --out.")
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free if free_bytes is None else free_bytes
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.", remedy=_REMEDY) from error
+    if free < _NEEDED_BYTES:
+        raise OutputError(
+            f"The disk of {folder} has {free / 2**20:.0f} MB free, a result needs up to "
+            f"{_NEEDED_BYTES // 2**20} MB.",
+            remedy=_REMEDY,
+        )
+
+
+def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats; SettingError for an unknown one."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise SettingError(
+            f"There is no mesh format {', '.join(unknown) or '(none given)'}.",
+            remedy=f"Choose from {', '.join(FORMATS)}.",
+        )
+    return formats
+
+
+def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FORMATS) -> list[Path]:
+    """Write mesh.glb, mesh.ply (as asked), preview.png and result.json; returns their paths."""
+    files = {f"mesh.{name}": _ENCODERS[name](result.mesh) for name in check_formats(formats)}
+    files["preview.png"] = _preview_png(result)
+    files["result.json"] = (json.dumps(describe_result(result), indent=2) + "\n").encode()
+    staging: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+        for name, data in files.items():
+            with (staging / name).open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        for name in files:
+            os.replace(staging / name, folder / name)
+    except OSError as error:
+        raise OutputError(
+            f"The result cannot be written to {folder}: {error.strerror or error}.", remedy=_REMEDY
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return [folder / name for name in files]
+
+
+def describe_result(result: Result) -> dict[str, Any]:
+    """The contents of result.json: the recipe and what came of it."""
+    return {
+        "recipe": result.recipe.to_dict(),
+        "scores": [round(score, 6) for score in result.scores],
+        "best_step": result.best_step,
+        "candidates": [round(score, 6) for score in result.candidates],
+        "seconds": result.seconds,
+        "peak_memory": result.peak_memory,
+        "vertices": len(result.mesh.vertices),
+        "faces": len(result.mesh.faces),
+        "watertight": result.mesh.is_watertight(),
+        "code": [float(number) for number in result.code],
+        "warnings": [notice.message for notice in result.notices],
+        "stopped": result.stopped,
+    }

@@ -1,0 +1,189 @@
+"""Stage 2 of the method: tune a shape to a text at test time, by CLIP on rendered views.
+
+The paper tunes a copy of the mapper; the default here is an offset of the shape code in whitened space,
+which keeps a good shape good. The best iterate on fixed views is kept, so the result is never worse than
+the start.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.cameras import random_cameras
+from backend.clip_encoder import ClipEncoder
+from backend.config import RenderSettings, Stage2Settings
+from backend.errors import NumericalError
+from backend.losses import background_loss
+from backend.ranking import Score, render_code, view_cosines
+from backend.svr.base import SvrModel
+from backend.whitening import Whitening
+
+logger = logging.getLogger(__name__)
+
+_SMALLEST_CROP = 0.75
+"""Side of the smallest random crop, relative to the view."""
+_BACKGROUND_STRIDE = 3
+"""Every how manieth row and column of the missed rays the background loss looks at."""
+_FLAT_SHARE = 0.5
+"""Share of views whose white background is replaced by a random flat colour."""
+
+
+@dataclass(frozen=True)
+class GuidanceStep:
+    """One iteration: 0 is the start, before any change."""
+
+    step: int
+    total: int
+    score: Score
+    code: Tensor
+    """[C], of this iterate."""
+    best_step: int
+    best_code: Tensor
+    """[C], of the best iterate so far."""
+
+
+def guide(
+    *,
+    clip: ClipEncoder,
+    svr: SvrModel,
+    mapper: nn.Module | None,
+    whitening: Whitening,
+    feature: Tensor,
+    start: Tensor,
+    judge: Callable[[Tensor], Score],
+    settings: Stage2Settings,
+    render: RenderSettings,
+    generator: torch.Generator,
+    precision: str = "float32",
+) -> Generator[GuidanceStep, None, Tensor]:
+    """Yield after the start and after every iteration; return the best code [C].
+
+    feature: [F], unit length. start: [C], from stage 1. mapper: tuned where settings.target is "mapper".
+    An iterate becomes the best when its total rises and its CLIP score is not below the start's.
+    NumericalError where the loss is not finite; the steps yielded until then stay valid.
+    """
+    moving = _moving_code(settings, mapper, whitening, feature, start)
+    optimizer = torch.optim.Adam(moving.parameters(), lr=settings.learning_rate)
+    first = judge(start)
+    best_step, best_score, best_code = 0, first, start
+    yield GuidanceStep(0, settings.steps, first, start, 0, start)
+    for step in range(1, settings.steps + 1):
+        loss = _loss(clip, svr, moving, feature, settings, render, generator, precision)
+        if not torch.isfinite(loss):
+            raise NumericalError(
+                f"Text guidance gave a loss of {float(loss)} at step {step}.",
+                remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            code = moving()
+        if not torch.isfinite(code).all():
+            raise NumericalError(
+                f"Text guidance gave a shape code that is not finite at step {step}.",
+                remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
+            )
+        score = judge(code)
+        if score.total > best_score.total and score.clip >= first.clip:
+            best_step, best_score, best_code = step, score, code
+        logger.debug("stage 2 step %d: loss %.4f, score %.4f", step, float(loss), score.total)
+        yield GuidanceStep(step, settings.steps, score, code, best_step, best_code)
+    return best_code
+
+
+class _CodeOffset(nn.Module):
+    """code = start + offset, the offset in whitened space (our choice)."""
+
+    def __init__(self, start: Tensor, whitening: Whitening) -> None:
+        super().__init__()
+        self._start = start
+        self._whitening = whitening
+        self.white = nn.Parameter(start.new_zeros(whitening.scale.shape))
+
+    def forward(self) -> Tensor:
+        return self._start + self._whitening.offset(self.white)
+
+    def drift(self) -> Tensor:
+        return self.white.square().mean()
+
+
+class _TunedMapper(nn.Module):
+    """code = M'(f) + (start - M(f)) with M' a copy of the mapper M.
+
+    The paper's way; the constant keeps what diversity has added to the start.
+    """
+
+    def __init__(self, mapper: nn.Module, feature: Tensor, start: Tensor, whitening: Whitening) -> None:
+        super().__init__()
+        self.mapper = copy.deepcopy(mapper).requires_grad_(True)
+        self._feature = feature
+        self._whitening = whitening
+        self._start = start
+        with torch.no_grad():
+            self._shift = start - self.mapper(feature[None])[0]
+
+    def forward(self) -> Tensor:
+        return self.mapper(self._feature[None])[0] + self._shift
+
+    def drift(self) -> Tensor:
+        white = self._whitening
+        return (white.to_white(self()) - white.to_white(self._start)).square().mean()
+
+
+def _moving_code(
+    settings: Stage2Settings, mapper: nn.Module | None, whitening: Whitening, feature: Tensor, start: Tensor
+) -> _CodeOffset | _TunedMapper:
+    if settings.target == "mapper" and mapper is not None:
+        return _TunedMapper(mapper, feature, start, whitening)
+    return _CodeOffset(start, whitening)
+
+
+def _loss(
+    clip: ClipEncoder,
+    svr: SvrModel,
+    moving: _CodeOffset | _TunedMapper,
+    feature: Tensor,
+    settings: Stage2Settings,
+    render: RenderSettings,
+    generator: torch.Generator,
+    precision: str,
+) -> Tensor:
+    """clip_weight * sum of (1 - cosine) + background_weight * background loss + drift penalty."""
+    cameras = random_cameras(
+        settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
+    ).to(feature.device)
+    stride = _BACKGROUND_STRIDE if settings.background_weight else 0
+    views = render_code(svr, moving(), cameras, settings.view_size, render, background_stride=stride)
+    images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
+    loss = settings.clip_weight * (1 - view_cosines(clip, images, feature, precision)).sum()
+    if settings.background_weight:
+        loss = loss + settings.background_weight * background_loss(views)
+    if settings.drift_weight:
+        loss = loss + settings.drift_weight * moving.drift()
+    return loss
+
+
+def augment(images: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Images [V, H, W, 3] cropped at random, some on flat backgrounds: CLIP is fooled less (our choice).
+
+    mask: [V, H, W], true on the object.
+    """
+    count, size = images.shape[0], images.shape[1]
+    draws = torch.rand(count, 7, generator=generator, device=generator.device).to(images.device)
+    flat = draws[:, None, None, 1:4].expand_as(images)
+    recolored = torch.where(mask[..., None], images, flat)
+    images = torch.where((draws[:, 0] < _FLAT_SHARE)[:, None, None, None], recolored, images)
+    cropped = []
+    for image, (share, top, left) in zip(images, draws[:, 4:].tolist(), strict=True):
+        side = max(1, round(size * (_SMALLEST_CROP + (1 - _SMALLEST_CROP) * share)))
+        row, column = int(top * (size - side + 1)), int(left * (size - side + 1))
+        crop = image[row : row + side, column : column + side].permute(2, 0, 1)[None]  # [1, 3, side, side]
+        resized = F.interpolate(crop, size=(size, size), mode="bilinear", align_corners=False)
+        cropped.append(resized[0].permute(1, 2, 0))
+    return torch.stack(cropped)

@@ -17,7 +17,7 @@ from backend.errors import MeshError
 _log = logging.getLogger(__name__)
 
 SUBSTANTIAL_EXTENT = 0.25
-"""A component this long, as a share of the largest one's diagonal, is a part (a rod, a sheet), not a speck."""
+"""A component this long, as a share of the largest one's diagonal, is a part (rod, sheet), not a speck."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,9 @@ class TriMesh:
 
     def euler_number(self) -> int:
         """Vertices in use - edges + faces: 2 per sphere, 0 per torus."""
-        pairs = np.sort(np.stack([self.faces, np.roll(self.faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
+        pairs = np.sort(
+            np.stack([self.faces, np.roll(self.faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1
+        )
         edges = np.unique(pairs[:, 0].astype(np.int64) * len(self.vertices) + pairs[:, 1])
         return len(np.unique(self.faces)) - len(edges) + len(self.faces)
 
@@ -133,6 +135,8 @@ class TriMesh:
             return self
         labels = self.face_components()
         count = int(labels.max()) + 1
+        if count == 1:
+            return self
         volumes = np.abs(np.bincount(labels, self._signed_volumes(), minlength=count))
         low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
         np.minimum.at(low, labels, self.vertices[self.faces].min(axis=1))
@@ -144,7 +148,8 @@ class TriMesh:
         return self if keep.all() else self.select_faces(keep[labels])
 
     def decimate(self, max_faces: int) -> "TriMesh":
-        """At most `max_faces` faces (0: no limit) by quadric edge collapse; colours of the nearest old vertex.
+        """At most `max_faces` faces (0: no limit) by quadric edge collapse; colours of the nearest old
+        vertex.
 
         A closed mesh stays closed. Where that is impossible within the budget (thin parts and handles need a
         few faces each), the smallest closed result of a series of rising budgets is returned and logged; it

@@ -63,7 +63,12 @@ def encode_glb(mesh: TriMesh) -> bytes:
         data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
         target = _INDEX_DATA if name == "indices" else _VERTEX_DATA
         views.append({"buffer": 0, "byteOffset": len(body), "byteLength": len(data), "target": target})
-        accessor = {"bufferView": len(accessors), "componentType": component, "count": len(array), "type": kind}
+        accessor = {
+            "bufferView": len(accessors),
+            "componentType": component,
+            "count": len(array),
+            "type": kind,
+        }
         if name == "POSITION":
             accessor |= {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
         if component == _UINT16:
@@ -92,7 +97,13 @@ def encode_glb(mesh: TriMesh) -> bytes:
     length = 12 + 8 + len(text) + 8 + len(body)
     header = struct.pack("<III", _GLB_MAGIC, _GLB_VERSION, length)
     return b"".join(
-        (header, struct.pack("<II", len(text), _CHUNK_JSON), text, struct.pack("<II", len(body), _CHUNK_BIN), body)
+        (
+            header,
+            struct.pack("<II", len(text), _CHUNK_JSON),
+            text,
+            struct.pack("<II", len(body), _CHUNK_BIN),
+            body,
+        )
     )
 
 

@@ -1,9 +1,10 @@
 """Meshes in camera views: which face each pixel sees, where on it, and gradients to positions and colours.
 
-Visibility comes from pytorch3d's rasteriser where it is installed and from ray casting (Embree) otherwise; both are
-asked for the face index only. Barycentric coordinates and depth are then computed here, differentiably and with
-visibility held constant, so both give the same fragments and gradients. Conventions of `rasterize` are pytorch3d's
-(x left, y up, pixel centres, shorter side [-1, 1]); `rasterize_views` takes the project's cameras.
+Visibility comes from pytorch3d's rasteriser where it is installed and from ray casting (Embree) otherwise;
+both are asked for the face index only. Barycentric coordinates and depth are then computed here,
+differentiably and with visibility held constant, so both give the same fragments and gradients. Conventions
+of `rasterize` are pytorch3d's (x left, y up, pixel centres, shorter side [-1, 1]); `rasterize_views` takes
+the project's cameras.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ except ImportError:
     rasterize_meshes = None
 
 AMBIENT, HEAD, SKY = 0.42, 0.43, 0.15
-"""Shares of the soft light: everywhere the same, from the camera, from above. They add up to 1 (our choice)."""
+"""Shares of the soft light: the same everywhere, from the camera, from above; together 1 (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Fragments:
 def rasterize(verts_ndc: Tensor, faces: Tensor, image_size: tuple[int, int]) -> Fragments:
     """Fragments [H, W] of one mesh; differentiable in verts_ndc.
 
-    verts_ndc [N, 3]: (focal x / z, focal y / z, z), x growing to the left, y upwards, z > 0 forward; the shorter
-    image side spans [-1, 1], the longer one in proportion. faces [M, 3] int64. No culling, no clipping.
+    verts_ndc [N, 3]: (focal x / z, focal y / z, z), x growing to the left, y upwards, z > 0 forward; the
+    shorter image side spans [-1, 1], the longer one in proportion. faces [M, 3] int64. No culling, no
+    clipping.
     """
     visible = _visible_in_ndc(verts_ndc.detach(), faces, image_size)
     return _fragments(verts_ndc, faces, visible, _pixel_centers(image_size).to(verts_ndc))
@@ -56,10 +58,11 @@ def rasterize(verts_ndc: Tensor, faces: Tensor, image_size: tuple[int, int]) -> 
 def rasterize_views(
     vertices: Tensor, faces: Tensor, cameras: Cameras, size: int, *, supersample: int = 1
 ) -> Fragments:
-    """Fragments [V, S, S] of object points `vertices` [N, 3], S = size * supersample; differentiable in vertices.
+    """Fragments [V, S, S] of object points `vertices` [N, 3], S = size * supersample; differentiable in
+    vertices.
 
-    Pixels lie where `Cameras.rays(size, size)` has them (each split in supersample^2 around its centre), so that
-    a mesh and the field it came from render in register. MeshError when a vertex is behind a camera.
+    Pixels lie where `Cameras.rays(size, size)` has them (each split in supersample^2 around its centre), so
+    that a mesh and the field it came from render in register. MeshError when a vertex is behind a camera.
     """
     image_size = (size * supersample, size * supersample)
     pixels, depths = cameras.project(vertices[None])
@@ -78,8 +81,7 @@ def rasterize_views(
         scene = _Scene(vertices.detach(), faces)
         flat = (-centers / shrink).reshape(1, -1, 2).expand(len(cameras), -1, -1)
         visible = [
-            scene.first_faces(o, d).reshape(image_size)
-            for o, d in zip(*cameras.rays_at(flat), strict=True)
+            scene.first_faces(o, d).reshape(image_size) for o, d in zip(*cameras.rays_at(flat), strict=True)
         ]
     views = [_fragments(v, faces, seen, centers) for v, seen in zip(verts_ndc, visible, strict=True)]
     return Fragments(
@@ -102,8 +104,8 @@ def render_mesh(
 ) -> tuple[Tensor, Tensor]:
     """Images [V, size, size, 3] of sRGB in [0, 1] on white, and coverage [V, size, size] in [0, 1].
 
-    shading: "soft" (a gentle head light with a little light from above) or "none" (vertex colours as they are).
-    supersample: subpixels per side of a pixel, averaged.
+    shading: "soft" (a gentle head light with a little light from above) or "none" (vertex colours as they
+    are). supersample: subpixels per side of a pixel, averaged.
     """
     world = cameras.world_mat
     vertices = torch.from_numpy(mesh.vertices).to(world)
@@ -122,7 +124,9 @@ def render_mesh(
             shaded = colors * (AMBIENT + HEAD * facing + SKY * (0.5 + 0.5 * normals[:, 1:2]))
         mask = seen.mask[..., None].to(world)
         image = interpolate(seen, faces, shaded) + (1 - mask)
-        pooled = torch.cat([image, mask], dim=-1).reshape(size, supersample, size, supersample, 4).mean(dim=(1, 3))
+        pooled = (
+            torch.cat([image, mask], dim=-1).reshape(size, supersample, size, supersample, 4).mean(dim=(1, 3))
+        )
         images.append(pooled[..., :3].clamp(0, 1))
         masks.append(pooled[..., 3])
     return torch.stack(images), torch.stack(masks)
@@ -145,7 +149,9 @@ class _Scene:
         """Index [P] int64 of the first face on each ray [P, 3], -1 for a miss."""
         if self._empty:
             return torch.full((len(origins),), -1, dtype=torch.int64, device=origins.device)
-        rays = [np.ascontiguousarray(r.detach().cpu().numpy(), dtype=np.float32) for r in (origins, directions)]
+        rays = [
+            np.ascontiguousarray(r.detach().cpu().numpy(), dtype=np.float32) for r in (origins, directions)
+        ]
         hits = self._scene.run(*rays, query="INTERSECT")
         return torch.from_numpy(np.asarray(hits, dtype=np.int64)).to(origins.device)
 
@@ -171,8 +177,9 @@ def _visible_in_ndc(verts_ndc: Tensor, faces: Tensor, image_size: tuple[int, int
 def _fragments(verts_ndc: Tensor, faces: Tensor, visible: Tensor, centers: Tensor) -> Fragments:
     """Barycentric coordinates and depth where a pixel's ray meets the plane of its face.
 
-    A ray r meets the triangle (a, b, c) at the weights det(r, b, c), det(a, r, c), det(a, b, r) over their sum: the
-    perspective-correct coordinates. In float64, since small faces leave few digits to the determinants.
+    A ray r meets the triangle (a, b, c) at the weights det(r, b, c), det(a, r, c), det(a, b, r) over their
+    sum: the perspective-correct coordinates. In float64, since small faces leave few digits to the
+    determinants.
     """
     hit = visible >= 0
     corners = _unproject(verts_ndc.double())[faces[visible[hit]]]  # [P, corner, 3]

@@ -149,7 +149,9 @@ def test_glb_is_read_by_another_program_the_right_way_up(tmp_path):
 
 
 def test_srgb_to_linear_known_values():
-    np.testing.assert_allclose(srgb_to_linear(np.array([0, 0.04045, 0.5, 1.0])), [0, 0.0031308, 0.2140, 1], atol=1e-4)
+    np.testing.assert_allclose(
+        srgb_to_linear(np.array([0, 0.04045, 0.5, 1.0])), [0, 0.0031308, 0.2140, 1], atol=1e-4
+    )
 
 
 def test_unwritable_place_and_unknown_format_are_explained(tmp_path):

@@ -46,7 +46,11 @@ def test_gradients_are_pytorch3ds(reference):
     loss = (image * reference["in/weights"])[agrees].sum()
     to_verts, to_colors = torch.autograd.grad(loss, (verts, colors), retain_graph=True)
     (of_depth,) = torch.autograd.grad(found.zbuf[agrees].sum(), verts)
-    for got, name in ((to_verts, "verts_ndc"), (to_colors, "vertex_colors"), (of_depth, "verts_ndc_of_sum_zbuf")):
+    for got, name in (
+        (to_verts, "verts_ndc"),
+        (to_colors, "vertex_colors"),
+        (of_depth, "verts_ndc_of_sum_zbuf"),
+    ):
         wanted = reference[f"grad/{name}"]
         assert (got - wanted).norm() < 1e-3 * wanted.norm(), name
 
@@ -76,7 +80,9 @@ def test_views_show_the_sphere_where_the_rays_meet_it():
     """Mask and depth of a sphere equal those of the analytic intersection of the camera's own rays."""
     size, mesh = 41, ball(center=(0.1, 0.05, -0.05))
     cameras = look_at([0.0, 70.0], [0.0, 25.0], 1.6)
-    found = raster.rasterize_views(torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces).long(), cameras, size)
+    found = raster.rasterize_views(
+        torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces).long(), cameras, size
+    )
     origins, directions = cameras.rays(size, size)
     offset = origins - torch.tensor([0.1, 0.05, -0.05])
     a = (directions**2).sum(-1)

@@ -1,0 +1,147 @@
+"""A coarse grid of occupancy logits over the cube, from which rays learn where to ask the decoder.
+
+The grid is built once for all views, and serves again while the shape moves little (stage 2). Its trilinear values are
+only a first guess: every surface point found with it is verified by the decoder.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.svr.base import Field
+
+HALF_SIDE = 0.55
+"""Half side of the cube that holds shapes, padded by a tenth as in DVR."""
+BASE_CELLS = 32
+"""Cells per axis up to which every corner is evaluated; beyond, only corners near the surface."""
+NEARNESS = 0.25
+"""Logits within this share of the usual step per cell of the surface count as near it."""
+CHUNK = {"cpu": 8192}
+"""Points per decoder call without gradients, by device type: on CPU what stays in the cache."""
+DEFAULT_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class OccupancyGrid:
+    """Logits at the corners of an even grid over the padded cube."""
+
+    logits: Tensor
+    """[R + 1, R + 1, R + 1], indexed [x, y, z], relative to the iso level: above 0 is inside."""
+    margin: float
+    """Logits above -margin may hide a surface that the grid missed."""
+    low: Tensor
+    """Lowest corner [3] of the box outside which nothing is near the surface."""
+    high: Tensor
+    """Highest corner [3] of that box; not above `low` where the field is empty."""
+    evaluations: int
+    """Decoder evaluations that building took."""
+
+    @property
+    def cell(self) -> float:
+        """Side of a cell in units of the cube."""
+        return 2 * HALF_SIDE / (self.logits.shape[0] - 1)
+
+    def interpolate(self, points: Tensor) -> Tensor:
+        """Trilinear logits [...] at points [..., 3]."""
+        places = points.reshape(1, 1, 1, -1, 3).flip(-1) / HALF_SIDE
+        values = functional.grid_sample(
+            self.logits[None, None], places, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        return values.reshape(points.shape[:-1])
+
+
+def build_grid(
+    field: Field, resolution: int, iso_logit: float = 0.0, *, device: torch.device | str = "cpu"
+) -> OccupancyGrid:
+    """The grid of a field of one shape, with `resolution` cells per axis.
+
+    Up to BASE_CELLS every corner is evaluated. A finer grid is refined level by level, only in cells that may hold
+    the surface and their neighbours; elsewhere it carries the coarser values on.
+    """
+    field = field.detach()
+    levels = max(0, math.ceil(math.log2(resolution / BASE_CELLS)))
+    cells = math.ceil(resolution / 2**levels)
+    with torch.no_grad():
+        corners = _corners(cells + 1, device)
+        logits = evaluate(field, corners) - iso_logit
+        count = logits.numel()
+        logits = logits.reshape(cells + 1, cells + 1, cells + 1)
+        for _ in range(levels):
+            cells *= 2
+            wanted = _refined_corners(_near_cells(logits, _margin(logits)))
+            logits = functional.interpolate(
+                logits[None, None], size=(cells + 1,) * 3, mode="trilinear", align_corners=True
+            )[0, 0]
+            places = wanted.nonzero()
+            logits[wanted] = evaluate(field, places * (2 * HALF_SIDE / cells) - HALF_SIDE) - iso_logit
+            count += len(places)
+        margin = _margin(logits)
+        low, high = _bounds(logits > -margin)
+    return OccupancyGrid(logits, margin, low, high, count)
+
+
+def evaluate(field: Field, points: Tensor) -> Tensor:
+    """Occupancy logits [...] of a one-shape field at points [..., 3], in chunks, without gradients."""
+    size = CHUNK.get(points.device.type, DEFAULT_CHUNK)
+    flat = points.reshape(-1, 3)
+    with torch.no_grad():
+        parts = [field.occupancy(flat[i : i + size][None])[0] for i in range(0, len(flat), size)]
+    return torch.cat(parts).reshape(points.shape[:-1]) if parts else points.new_zeros(points.shape[:-1])
+
+
+def _corners(count: int, device: torch.device | str) -> Tensor:
+    axis = torch.linspace(-HALF_SIDE, HALF_SIDE, count, device=device)
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def _edges(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Steps along all cell edges, and the higher logit of each edge's ends."""
+    steps, tops = [], []
+    for axis in range(3):
+        first = logits.narrow(axis, 0, logits.shape[axis] - 1)
+        second = logits.narrow(axis, 1, logits.shape[axis] - 1)
+        steps.append((second - first).abs().flatten())
+        tops.append(torch.maximum(first, second).flatten())
+    return torch.cat(steps), torch.cat(tops)
+
+
+def _margin(logits: Tensor) -> float:
+    """NEARNESS of the median step of the edges that cross the surface.
+
+    A shape thinner than a cell may cross no edge; then the edges with the highest logits speak for it.
+    """
+    steps, tops = _edges(logits)
+    crossing = (tops > 0) & (tops - steps < 0)
+    if int(crossing.sum()) < 8:
+        crossing = tops >= tops.kthvalue(max(1, int(0.99 * len(tops)))).values
+    return NEARNESS * float(steps[crossing].median())
+
+
+def _near_cells(logits: Tensor, margin: float) -> Tensor:
+    """Cells [R, R, R] that may hold the surface, dilated by one cell."""
+    highest = functional.max_pool3d(logits[None, None], 2, stride=1)
+    lowest = -functional.max_pool3d(-logits[None, None], 2, stride=1)
+    near = ((highest > -margin) & (lowest < margin)).to(logits.dtype)
+    return functional.max_pool3d(near, 3, stride=1, padding=1)[0, 0] > 0
+
+
+def _refined_corners(cells: Tensor) -> Tensor:
+    """Corners [2 R + 1]^3 of the once halved grid that touch one of the cells [R, R, R]."""
+    fine = cells[None, None].to(torch.float32).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    fine = functional.pad(fine.repeat_interleave(2, 4), (1,) * 6)
+    return functional.max_pool3d(fine, 2, stride=1)[0, 0] > 0
+
+
+def _bounds(near: Tensor) -> tuple[Tensor, Tensor]:
+    """Box around the marked corners, one cell wider, within the padded cube."""
+    places = near.nonzero()
+    cell = 2 * HALF_SIDE / (near.shape[0] - 1)
+    if not len(places):
+        middle = torch.zeros(3, device=near.device)
+        return middle, middle
+    low = (places.amin(0) - 1) * cell - HALF_SIDE
+    high = (places.amax(0) + 1) * cell - HALF_SIDE
+    return low.clamp(min=-HALF_SIDE), high.clamp(max=HALF_SIDE)

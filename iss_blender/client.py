@@ -150,7 +150,7 @@ class BackendClient:
         """Settings of the backend process (`idle_unload_s`), sent now and after every start."""
         self._settings = dict(settings)
         if self.state == jobs.READY:
-            self._send(protocol.request("", protocol.CONFIGURE, self._settings))
+            self._send(protocol.request(protocol.CONFIGURE, protocol.CONFIGURE, self._settings))
 
     def cancel(self, job_id: str) -> None:
         """Stop a job: a queued one at once, a running one within the cancel limit."""

@@ -1,0 +1,362 @@
+"""The requests that Blender can make, as a table of name -> handler.
+
+A handler is a generator: what it yields are events, its return value is the result. Closing it between two
+yields cancels the job. Everything heavy is imported inside, so this module needs no torch.
+"""
+
+import gc
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backend.bundle_places import RECORD_NAME, find_bundles, resolve_bundle
+from backend.errors import BundleError, ImageError, SettingError
+from backend.recipe import PRESETS, Recipe, apply_preset, change_settings, check_prompt
+from iss_blender import protocol
+from iss_blender.protocol import Array, Fields
+
+if TYPE_CHECKING:
+    from backend.bundles import Bundle
+    from backend.events import Event
+    from backend.mesh import TriMesh
+    from backend.pipeline import Result
+
+log = logging.getLogger(__name__)
+
+LARGEST_IMAGE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the add-on asks for."""
+
+    id: str
+    name: str
+    params: Fields
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Update:
+    """An event on the way: progress, preview, notice, check."""
+
+    name: str
+    fields: Fields
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The result of a request."""
+
+    fields: Fields
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+Steps = Generator[Update, None, Reply]
+Handler = Callable[[Request], Steps]
+
+
+def _nothing() -> Fields:
+    return {}
+
+
+@dataclass(frozen=True)
+class HandlerTable:
+    """What a server serves. `hello` must be quick; `warm_up` loads what is slow and may return news."""
+
+    handlers: Mapping[str, Handler]
+    hello: Callable[[], Fields] = _nothing
+    warm_up: Callable[[], Fields] = _nothing
+    free_memory: Callable[[], Fields] = _nothing
+
+
+def handler_table(
+    *, bundle_parents: list[Path] | None = None, image_folder: Path | None = None
+) -> HandlerTable:
+    """The real handlers, with one shelf of loaded models.
+
+    bundle_parents: folders searched for bundles instead of the usual ones. image_folder: where input images
+    that came over the pipe are kept, so that a recipe can name them (default ~/.iss/images).
+    """
+    work = _Work(bundle_parents, image_folder or Path.home() / ".iss" / "images")
+    return HandlerTable(
+        handlers={
+            "generate": work.generate,
+            "refine": work.refine,
+            "blend": work.blend,
+            "remesh": work.remesh,
+            "models": work.models,
+            "doctor": work.doctor,
+            "free_memory": work.free,
+        },
+        hello=work.hello,
+        warm_up=work.warm_up,
+        free_memory=work.free_memory,
+    )
+
+
+class _Work:
+    """The handlers and the one bundle that stays loaded between jobs."""
+
+    def __init__(self, bundle_parents: list[Path] | None, image_folder: Path) -> None:
+        self._parents = bundle_parents
+        self._image_folder = image_folder
+        self._shelf: tuple[tuple[str, str], Bundle] | None = None
+
+    def hello(self) -> Fields:
+        """Who this is, without torch."""
+        return {
+            "backend_version": backend_version(),
+            "device": guess_device(),
+            "python": sys.version.split()[0],
+            "bundles": [_bundle_card(name, folder) for name, folder in find_bundles(self._parents).items()],
+            "presets": list(PRESETS),
+        }
+
+    def warm_up(self) -> Fields:
+        """Load torch and the pipeline; returns the device as torch sees it."""
+        import backend.pipeline  # noqa: F401 - for its imports
+        from backend.device import available_devices, describe_device, resolve_device
+
+        return {"device": describe_device(resolve_device()), "devices": ["auto", *available_devices()]}
+
+    def free_memory(self) -> Fields:
+        """Drop the loaded models and hand memory back to the system."""
+        held = self._shelf is not None
+        self._shelf = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return {"freed": held}
+
+    def generate(self, request: Request) -> Steps:
+        """params: recipe (partial), preset, changes (phase -> fields), preview_every. Array `image_file`
+        (uint8, the bytes of a picture file) stands for the recipe's image."""
+        from backend.pipeline import generate
+
+        recipe, bundle = yield from self._prepare(request)
+        result = yield from _relay(generate(bundle, recipe, preview_every=_preview_every(request)))
+        return _result_reply(result)
+
+    def refine(self, request: Request) -> Steps:
+        """As generate, but text guidance starts from the array `code` [C]; the words may be new ones."""
+        from backend.pipeline import refine
+
+        recipe, bundle = yield from self._prepare(request)
+        code = _code(request, "code", bundle)
+        steps = refine(bundle, recipe, code, preview_every=_preview_every(request))
+        return _result_reply((yield from _relay(steps)))
+
+    def blend(self, request: Request) -> Steps:
+        """The mesh between the arrays `code_a` and `code_b`; params also hold `weight`, 0 for a, 1 for b."""
+        from backend.pipeline import decode
+
+        weight = request.params.get("weight", 0.5)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
+            raise SettingError(f"weight is {weight!r:.40}.", remedy="Choose weight between 0 and 1.")
+        recipe, bundle = yield from self._prepare(request, worded=False)
+        first, second = _code(request, "code_a", bundle), _code(request, "code_b", bundle)
+        code = ((1 - weight) * first + weight * second).astype(np.float32)
+        mesh = yield from _relay(decode(bundle, recipe, code))
+        return Reply({"recipe": recipe.to_dict(), "weight": weight}, {**_mesh_arrays(mesh), "code": code})
+
+    def remesh(self, request: Request) -> Steps:
+        """The mesh of the array `code` with the recipe's mesh settings, such as another resolution."""
+        from backend.pipeline import decode
+
+        recipe, bundle = yield from self._prepare(request, worded=False)
+        code = _code(request, "code", bundle)
+        mesh = yield from _relay(decode(bundle, recipe, code))
+        return Reply({"recipe": recipe.to_dict()}, {**_mesh_arrays(mesh), "code": code})
+
+    def models(self, request: Request) -> Steps:
+        """The installed bundles; with `verify` the hashes of their files are checked too."""
+        from backend.bundles import read_record, verify_bundle
+
+        cards = []
+        found = find_bundles(self._parents)
+        for index, (name, folder) in enumerate(found.items()):
+            yield _progress("verify", index, len(found))
+            card = _bundle_card(name, folder)
+            try:
+                record = read_record(folder)
+                if request.params.get("verify"):
+                    verify_bundle(folder, record)
+                card["settings"] = record.settings.to_dict()
+            except BundleError as problem:
+                card["problem"] = str(problem)
+            cards.append(card)
+        return Reply({"bundles": cards})
+
+    def doctor(self, request: Request) -> Steps:
+        """The checks of backend/doctor.py; each is an event and a row of the result."""
+        from backend.doctor import run_checks
+
+        rows: list[Fields] = []
+        for check in run_checks():
+            row = dict(check.to_dict())
+            rows.append(row)
+            yield Update("check", row)
+        return Reply({"checks": rows})
+
+    def free(self, request: Request) -> Steps:
+        """Answers `free_memory`."""
+        yield from ()
+        return Reply(self.free_memory())
+
+    def _prepare(
+        self, request: Request, *, worded: bool = True
+    ) -> Generator[Update, None, "tuple[Recipe, Bundle]"]:
+        """The full recipe of a request and its bundle, loaded where it is not yet.
+
+        worded: the request needs a prompt or an image.
+        """
+        values = request.params.get("recipe", {})
+        if not isinstance(values, dict):
+            raise SettingError(f"recipe is {values!r:.40}.", remedy="Give the recipe as an object.")
+        recipe = Recipe.from_dict(values)
+        if "image_file" in request.arrays:
+            path = self._keep_image(request.arrays["image_file"])
+            recipe = recipe.replace(image=str(path), image_sha256="")
+        if worded and (recipe.prompt or not recipe.image):
+            check_prompt(recipe.prompt)
+        yield _progress("load", 0, 1)
+        bundle = self._load(recipe)
+        yield _progress("load", 1, 1)
+        settings = recipe.settings
+        if "settings" not in values:
+            settings = apply_preset(bundle.settings, str(request.params.get("preset", "normal")))
+        changes = request.params.get("changes", {})
+        if not isinstance(changes, dict) or not all(isinstance(part, dict) for part in changes.values()):
+            raise SettingError(f"changes is {changes!r:.80}.", remedy="Give changes per phase, as objects.")
+        return recipe.replace(settings=change_settings(settings, changes)), bundle
+
+    def _load(self, recipe: Recipe) -> "Bundle":
+        from backend.bundles import load_bundle, memory_needed, read_record
+        from backend.device import require_memory, resolve_device
+
+        device = resolve_device(recipe.device)
+        folder = resolve_bundle(recipe.bundle, folders=self._parents)
+        # The record's time tells a bundle that was replaced while the backend ran.
+        key = (f"{folder} {(folder / RECORD_NAME).stat().st_mtime_ns}", str(device))
+        if self._shelf is None or self._shelf[0] != key:
+            self.free_memory()
+            require_memory(memory_needed(read_record(folder)))
+            self._shelf = key, load_bundle(folder, device=device)
+        return self._shelf[1]
+
+    def _keep_image(self, data: Array) -> Path:
+        if data.dtype != np.uint8 or data.ndim != 1 or not 0 < data.size <= LARGEST_IMAGE_BYTES:
+            raise ImageError(
+                f"The image file came as {data.dtype} {data.shape}.",
+                remedy=f"Give a picture file of at most {LARGEST_IMAGE_BYTES // 2**20} MB.",
+            )
+        content = data.tobytes()
+        path = self._image_folder / hashlib.sha256(content).hexdigest()
+        if not path.exists():
+            try:
+                self._image_folder.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+                temporary.write_bytes(content)
+                temporary.replace(path)
+            except OSError as problem:
+                raise ImageError(
+                    f"The image cannot be kept in {self._image_folder}: {problem}.", remedy="Free disk space."
+                ) from problem
+        return path
+
+
+def backend_version() -> str:
+    """Version of the installed backend, or of the tree it runs from."""
+    try:
+        return version("iss-backend")
+    except PackageNotFoundError:
+        return "tree"
+
+
+def guess_device() -> str:
+    """The likely device, told from the machine alone; torch has the last word after it is loaded."""
+    if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists():
+        return "cuda"
+    return "cpu"
+
+
+def _relay(work: "Generator[Event, None, Any]") -> Generator[Update, None, Any]:
+    """Run pipeline work, handing its events on as updates."""
+    from backend.events import Notice, Preview, Progress
+
+    try:
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Progress):
+                yield _progress(event.phase, event.step, event.total, event.score)
+            elif isinstance(event, Preview):
+                yield Update(protocol.PREVIEW, {"step": event.step}, _mesh_arrays(event.mesh))
+            elif isinstance(event, Notice):
+                yield Update("notice", {"code": event.code, "message": event.message})
+    finally:
+        work.close()
+
+
+def _progress(phase: str, step: int, total: int, score: float | None = None) -> Update:
+    return Update(protocol.PROGRESS, {"phase": phase, "step": step, "total": total, "score": score})
+
+
+def _mesh_arrays(mesh: "TriMesh") -> dict[str, Array]:
+    return {"vertices": mesh.vertices, "faces": mesh.faces, "colors": mesh.colors}
+
+
+def _result_reply(result: "Result") -> Reply:
+    from backend.results import describe_result
+
+    fields = describe_result(result)
+    del fields["code"]  # crosses exactly, as an array
+    fields["backend_version"] = backend_version()
+    return Reply(fields, {**_mesh_arrays(result.mesh), "code": result.code, "codes": result.codes})
+
+
+def _code(request: Request, name: str, bundle: "Bundle") -> Array:
+    code = request.arrays.get(name)
+    size = bundle.spec.code_size
+    if code is None or code.shape != (size,) or not np.isfinite(code).all():
+        shape = None if code is None else code.shape
+        raise SettingError(
+            f"The shape code {name} has shape {shape}; {bundle.name} takes [{size}] finite numbers.",
+            remedy="Use a result that was made with this bundle.",
+        )
+    return code.astype(np.float32)
+
+
+def _preview_every(request: Request) -> int:
+    value = request.params.get("preview_every", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+        raise SettingError(f"preview_every is {value!r:.40}.", remedy="Choose a number from 0 to 1000.")
+    return value
+
+
+def _bundle_card(name: str, folder: Path) -> Fields:
+    """What the panel shows of a bundle; an unreadable record has the key `problem`."""
+    card: Fields = {"name": name, "folder": str(folder)}
+    try:
+        record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
+        card["description"] = str(record["description"])
+        card["licence"] = str(record["licence"])
+        card["categories"] = [str(category) for category in record["categories"]]
+        card["bytes"] = sum(int(known["bytes"]) for known in record["files"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        card["problem"] = f"The record of the bundle cannot be read: {problem}."
+    return card

@@ -11,13 +11,13 @@ _WING_SPAN = {"long": (1.25, 1.5), "medium": (0.92, 1.08), "short": (0.6, 0.72)}
 def _wings(s: Shape, name: str, material: Material, span: float, root: float, tip: float, sweep: float,
            thick: float, at: Point, *, raised: float = 0.0) -> None:  # fmt: skip
     """A pair of wings: `sweep` is how far the tip's front edge lies behind the root's; `raised` degrees up."""
-    half = span / 2
+    half, thick = span / 2, max(thick, 0.053 * span)
     outline = [(-0.02, root / 2), (half, root / 2 - sweep), (half, root / 2 - sweep - tip), (-0.02, -root / 2)]
     s.mirror(lambda: s.prism(name, material, outline, thick, at, axis="y", round=0.012, turn=(0, 0, raised)))
 
 
 def _fin(s: Shape, name: str, material: Material, at: Point, height: float, root: float, tip: float, *,
-         lean: float = 0.0, thick: float = 0.055) -> None:  # fmt: skip
+         lean: float = 0.0, thick: float = 0.062) -> None:  # fmt: skip
     """An upright tail fin whose foot is centred at `at`, swept back."""
     back = -root / 2 - 0.04
     outline = [(root / 2, -0.03), (back + tip, height), (back, height), (-root / 2, -0.03)]
@@ -74,7 +74,7 @@ def _airliner(s: Shape, d: Draw, body: Material) -> None:
     height = d.between(0.19, 0.26)
     _fin(s, "tail", tail, (0, r * 0.55, -0.38), height, 0.19, 0.1)
     high = d.flag("t-tail", 0.75 if private else 0.08)
-    _wings(s, "tail", tail, d.between(0.32, 0.42), 0.13, 0.075, 0.1, 0.052,
+    _wings(s, "tail", tail, d.between(0.32, 0.42), 0.13, 0.075, 0.1, 0.06,
            (0, r * 0.55 + height - 0.01 if high else r * 0.2, -0.45 if high else -0.41), raised=3)  # fmt: skip
     engines = 4 if jumbo else 2 if private else int(d.rng.choice([2, 2, 4]))
     d.note("engines", engines)
@@ -115,7 +115,7 @@ def _fighter(s: Shape, d: Draw, body: Material) -> None:
     else:
         s.mirror(lambda: _fin(s, "tail", tail, (r * 1.1, 0.03, -0.33), height, 0.18, 0.08, lean=-_FIN_LEAN))
     if d.flag("tailplane", 0.6 if shape == "delta" else 1.0):
-        _wings(s, "tail", tail, 0.42, 0.15, 0.07, 0.1, 0.052, (0, -0.005, -0.42))
+        _wings(s, "tail", tail, 0.42, 0.15, 0.07, 0.1, 0.06, (0, -0.005, -0.42))
     if d.flag("missiles", 0.45):
         rocket = d.other("missiles", same=0.1, colors=("white", "red", "gray", "yellow"))
         x = span * 0.36
@@ -134,14 +134,14 @@ def _biplane(s: Shape, d: Draw, body: Material) -> None:
     paint = d.other("wings", same=0.45)
     chord, gap, z = d.between(0.17, 0.23), d.between(0.25, 0.32), 0.18
     top = -0.06 + gap
-    s.box("wings", paint, (span, 0.056, chord), (0, -0.06, z - 0.02), round=0.025)
-    s.box("wings", paint, (span * d.between(1.0, 1.1), 0.056, chord), (0, top, z + 0.03), round=0.025)
+    s.box("wings", paint, (span, 0.062, chord), (0, -0.06, z - 0.02), round=0.025)
+    s.box("wings", paint, (span * d.between(1.0, 1.1), 0.062, chord), (0, top, z + 0.03), round=0.025)
     strut = d.other("struts", same=0.2, colors=("brown", "black", "gray"))
     s.mirror(lambda: s.bar("struts", strut, (span * 0.37, -0.06, z), (span * 0.37, top, z + 0.02), 0.05))
     s.mirror(lambda: s.bar("struts", strut, (0.05, 0.05, z + 0.02), (0.1, top, z + 0.02), 0.05))
     tail = d.other("tail", same=0.45)
     _fin(s, "tail", tail, (0, 0.03, -length / 2 + 0.07), 0.17, 0.16, 0.1)
-    s.box("tail", tail, (0.36, 0.054, 0.14), (0, 0.015, -length / 2 + 0.07), round=0.025)
+    s.box("tail", tail, (0.36, 0.062, 0.14), (0, 0.015, -length / 2 + 0.07), round=0.025)
     s.ball("cockpit", d.fixed("window", "black"), (0.1, 0.08, 0.13), (0, 0.08, -0.03))
     blades = d.count("propeller blades", 2, 4)
     _propeller(s, d, (0, 0, length / 2 + 0.02), d.between(0.15, 0.19), blades)
@@ -266,7 +266,7 @@ def build_rocket(s: Shape, d: Draw) -> None:
     boosters = int(d.rng.choice([0, 2, 4])) if d.kind == "space rocket" else 0
     d.note("boosters", boosters)
     if boosters:
-        paint = d.other("boosters", same=0.3)
+        paint = d.other("boosters", same=0.5)
         size, top = d.between(0.05, 0.065), d.between(0.42, 0.58)
 
         def booster() -> None:
@@ -332,6 +332,7 @@ CATEGORIES = {
             ("engines", 1): ("with one engine", "single engine"),
             ("engines", 2): ("with two engines", "twin engine"),
             ("engines", 4): ("with four engines", "four engined"),
+            ("tailplane", False): ("without a tailplane", "tailless"),
             ("t-tail", True): ("with a T-tail", "with a high tail"),
             ("tail fins", 1): ("with a single tail fin", "with one tail fin"),
             ("tail fins", 2): ("with two tail fins", "with twin tail fins"),

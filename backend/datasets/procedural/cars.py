@@ -166,7 +166,7 @@ def _truck(s: Shape, d: Draw, body: Material) -> None:
     s.prism("windows", glass, [(z0 + 0.1, low + 0.16), (z1 + 0.003, low + 0.16), (z1 - 0.024, top - 0.05), (z0 + 0.1, top - 0.05)],
             width - 0.07, (0, 0, 0), axis="x", round=0.002)  # fmt: skip
     cargo = d.pick("cargo", box=2.2, open_bed=0.8, tank=0.8)
-    load = d.other("cargo", same=0.45)
+    load = d.other("cargo", same=0.7)
     back, front, deck = -half, z0 - 0.025, radius + 0.065
     length, mid = front - back, (front + back) / 2
     if cargo == "box":

@@ -25,12 +25,12 @@ def _hollow_body(s: Shape, d: Draw, body: Material, size: float, depth: float) -
 
 def _solid_body(s: Shape, d: Draw, body: Material, depth: float) -> float:
     """The board of an electric guitar or bass; returns the height at which the neck leaves it."""
-    w, h = d.between(0.165, 0.195), d.between(0.38, 0.46)
+    w, h = d.between(0.185, 0.22), d.between(0.43, 0.5)
     form = {"flying V": "V"}.get(d.kind) or d.pick("body shape", double_cut=1.5, single_cut=1)
     d.note("body shape", form)
     if form == "V":
-        spread, inner = d.between(0.2, 0.26), d.between(0.16, 0.22)
-        s.prism("body", body, [(0.065, 0.44), (spread + 0.02, 0.03), (spread - 0.1, 0.0), (0, inner), (-spread + 0.1, 0.0), (-spread - 0.02, 0.03), (-0.065, 0.44)],
+        spread, inner = d.between(0.25, 0.34), d.between(0.17, 0.24)
+        s.prism("body", body, [(0.075, 0.46), (spread + 0.02, 0.03), (spread - 0.12, 0.0), (0, inner), (-spread + 0.12, 0.0), (-spread - 0.02, 0.03), (-0.075, 0.46)],
                 depth, (0, 0, 0), round=0.02)  # fmt: skip
         return 0.42
     s.cylinder("body", body, w, depth, (0, w, 0), axis="z", round=0.018)
@@ -56,7 +56,7 @@ def build_guitar(s: Shape, d: Draw) -> None:
         depth = d.between(0.1, 0.14)
         top = _hollow_body(s, d, body, size, depth)
     else:
-        depth = d.between(0.062, 0.08)
+        depth = d.between(0.075, 0.095)
         top = _solid_body(s, d, body, depth)
     neck_top = {"bass guitar": d.between(1.0, 1.08), "ukulele": top + d.between(0.24, 0.3)}.get(d.kind, d.between(0.84, 0.92))
     word = "long" if d.kind == "bass guitar" else "short" if d.kind == "ukulele" else "medium"
@@ -65,8 +65,8 @@ def build_guitar(s: Shape, d: Draw) -> None:
     board = d.other("fretboard", same=0.0, colors=("brown", "black", "black", "beige"))
     face = depth / 2
     start = top - (0.16 if not hollow else 0.1)
-    s.box("neck", neck, (0.062, neck_top - start, 0.058), (0, (neck_top + start) / 2, face - 0.012), round=0.012)
-    s.box("fretboard", board, (0.06, neck_top - start, 0.03), (0, (neck_top + start) / 2, face + 0.012), round=0.004)
+    s.box("neck", neck, (0.07, neck_top - start, 0.066), (0, (neck_top + start) / 2, face - 0.012), round=0.012)
+    s.box("fretboard", board, (0.068, neck_top - start, 0.03), (0, (neck_top + start) / 2, face + 0.012), round=0.004)
     low = 0.15 if not hollow else size * 0.72
     s.box("strings", d.fixed("strings", "gray"), (0.022, neck_top - low, 0.03), (0, (neck_top + low) / 2, face + 0.016), round=0.003)
     head = d.other("head", same=0.45, colors=("brown", "black", "beige"), patterns=("wood",))
@@ -77,10 +77,10 @@ def build_guitar(s: Shape, d: Draw) -> None:
     tall = d.between(0.13, 0.16)
     if form == "straight":
         s.prism("head", head, [(0.034, neck_top - 0.02), (0.06, neck_top + 0.03), (0.055, neck_top + tall), (-0.055, neck_top + tall), (-0.06, neck_top + 0.03),
-                               (-0.034, neck_top - 0.02)], 0.054, (0, 0, z), round=0.01)  # fmt: skip
+                               (-0.034, neck_top - 0.02)], 0.062, (0, 0, z), round=0.01)  # fmt: skip
     else:
         s.prism("head", head, [(0.034, neck_top - 0.02), (0.055, neck_top + 0.03), (-0.02, neck_top + tall + 0.03), (-0.085, neck_top + 0.06), (-0.034, neck_top - 0.02)],
-                0.054, (0, 0, z), round=0.01)  # fmt: skip
+                0.062, (0, 0, z), round=0.01)  # fmt: skip
     count = 4 if d.kind in ("bass guitar", "ukulele") else 6
     d.note("pegs", count)
     for i in range(count // 2):

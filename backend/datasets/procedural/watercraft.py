@@ -29,7 +29,7 @@ def _open_hull(s: Shape, d: Draw, body: Material, length: float, width: float, h
     s.ball("hull", body, (width, 2 * height, length), (0, height, 0))
     inside = d.other("inside", same=0.5, colors=("brown", "beige", "white"))
     s.ball("inside", inside, (width - 0.13, 2 * height - 0.14, length - 0.16), (0, height + 0.015, 0), cut=True)
-    s.box("inside", inside, (width * 1.2, height, length * 1.2), (0, height * 1.5, 0), cut=True)
+    s.box("inside", inside, (width * 1.2, height * 2, length * 1.2), (0, height * 2, 0), cut=True)
 
 
 def _sail_boat(s: Shape, d: Draw, body: Material) -> None:
@@ -42,7 +42,7 @@ def _sail_boat(s: Shape, d: Draw, body: Material) -> None:
     s.prism("deck", deck, _deck_outline(length * 0.9, width * 0.8, length * 0.45, 0.7), 0.05, (0, height, 0), axis="y")
     if d.flag("cabin", 0.5):
         s.box("cabin", d.other("cabin", same=0.3, colors=("white", "beige", "brown")), (width * 0.5, 0.09, length * 0.26), (0, height + 0.05, -length * 0.12), round=0.025)
-    mast, sail = d.other("mast", same=0.1, colors=("brown", "beige", "white", "gray"), patterns=("wood",)), d.other("sail", same=0.15)
+    mast, sail = d.other("mast", same=0.1, colors=("brown", "beige", "white", "gray"), patterns=("wood",)), d.other("sail", same=0.25)
     rig = d.pick("sails", triangular=2, square=0.8)
     top = d.between(0.92, 1.1)
     masts = d.count("masts", 1, 2)
@@ -139,7 +139,6 @@ def _yacht(s: Shape, d: Draw, body: Material) -> None:
             (0, 0, 0), axis="x", round=0.03, blend=0.05)  # fmt: skip
     glass = d.fixed("window", "black")
     top = height * 0.96
-    house = d.other("cabin", same=0.4, colors=("white", "beige", "gray", "brown"))
     if speed:
         seat = d.other("seats", same=0.0, colors=("white", "red", "black", "beige", "brown"))
         s.box("inside", d.fixed("inside", "gray"), (width - 0.12, 0.12, 0.44), (0, top, -0.19), round=0.02, cut=True)
@@ -151,6 +150,7 @@ def _yacht(s: Shape, d: Draw, body: Material) -> None:
             s.box("motor", motor, (0.09, 0.13, 0.1), (0, top + 0.05, -0.53), round=0.03)
             s.box("motor", motor, (0.055, 0.2, 0.06), (0, top - 0.1, -0.54), round=0.015)
         return
+    house = d.other("cabin", same=0.4, colors=("white", "beige", "gray", "brown"))
     levels = d.count("decks", 1, 2)
     back, front, y = -0.4, d.between(0.16, 0.24), top - 0.01
     for i in range(levels):
@@ -182,8 +182,8 @@ def _rowing_boat(s: Shape, d: Draw, body: Material) -> None:
         reach = width / 2 + d.between(0.13, 0.2)
 
         def pair() -> None:
-            s.rod("oars", oar, (width * 0.2, height + 0.07, 0.02), (reach, height * 0.35, -0.12), 0.027)
-            s.ball("oars", oar, (0.1, 0.06, 0.13), (reach, height * 0.35, -0.13), turn=(0, 30, -25))
+            s.rod("oars", oar, (width * 0.2, height + 0.07, 0.02), (reach, height * 0.35, -0.12), 0.03)
+            s.ball("oars", oar, (0.12, 0.065, 0.15), (reach, height * 0.35, -0.13), turn=(0, 30, -25))
 
         s.mirror(pair)
 

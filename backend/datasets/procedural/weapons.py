@@ -18,11 +18,11 @@ def build_rifle(s: Shape, d: Draw) -> None:
     d.note("barrel", word)
     barrel_length = d.between(*_BARREL[word])
     classic = kind in ("hunting rifle", "shotgun")
-    tall, wide = d.between(0.085, 0.105), d.between(0.062, 0.075)
+    tall, wide = d.between(0.1, 0.125), d.between(0.08, 0.095)
     front = d.between(0.22, 0.28)
     s.box("body", body, (wide, tall, front), (0, 0, front / 2), round=0.012)
-    metal = d.other("barrel", same=0.35, colors=("black", "gray", "black"), patterns=("metal",))
-    r = 0.03 if not classic else 0.031
+    metal = d.other("barrel", same=0.45, colors=("black", "gray", "black"), patterns=("metal",))
+    r = 0.04 if not classic else 0.038
     double = kind == "shotgun" and d.flag("double barrel", 0.5)
     y = 0.015
     end = front + barrel_length
@@ -32,15 +32,15 @@ def build_rifle(s: Shape, d: Draw) -> None:
         s.cylinder("barrel", metal, r, barrel_length + 0.06, (0, y, front + barrel_length / 2 - 0.03), axis="z")
     # The fore-end under the barrel.
     grip_length = min(barrel_length * d.between(0.5, 0.7), 0.24)
-    fore = d.other("foregrip", same=0.65, patterns=("wood",), colors=("black", "brown", "green", "gray"))
-    s.box("foregrip", fore, (wide * 0.95 if not double else 0.11, 0.07, grip_length + 0.04), (0, -0.012, front + grip_length / 2 - 0.02), round=0.02)
+    fore = d.other("foregrip", same=0.7, patterns=("wood",), colors=("black", "brown", "green", "gray"))
+    s.box("foregrip", fore, (wide * 0.95 if not double else 0.135, 0.085, grip_length + 0.04), (0, -0.012, front + grip_length / 2 - 0.02), round=0.02)
     if kind == "shotgun" and not double and d.flag("pump", 0.7):
-        s.cylinder("foregrip", fore, 0.042, 0.15, (0, -0.03, front + barrel_length * 0.55), axis="z", round=0.015)
-        s.cylinder("barrel", metal, 0.027, barrel_length * 0.8, (0, -0.03, front + barrel_length * 0.38), axis="z")
+        s.cylinder("foregrip", fore, 0.055, 0.15, (0, -0.03, front + barrel_length * 0.55), axis="z", round=0.015)
+        s.cylinder("barrel", metal, 0.035, barrel_length * 0.8, (0, -0.04, front + barrel_length * 0.38), axis="z")
     # The stock, behind z = 0.
-    stock = d.other("stock", same=0.65, patterns=("wood",), colors=("black", "brown", "green", "gray"))
     form = "solid" if classic or kind == "sniper rifle" else d.pick("stock", solid=1.2, skeleton=1, none=0.5)
     d.note("stock", form)
+    stock = body if form == "none" else d.other("stock", same=0.7, patterns=("wood",), colors=("black", "brown", "green", "gray"))
     length = d.between(0.27, 0.34) if kind != "short carbine" else d.between(0.2, 0.25)
     butt = d.between(0.12, 0.15)
     if classic:
@@ -50,37 +50,37 @@ def build_rifle(s: Shape, d: Draw) -> None:
         s.prism("stock", stock, [(0.02, 0.035), (0.02, -0.03), (-length * 0.55, -0.045), (-length * 0.7, -butt), (-length, -butt - 0.01), (-length, 0.04)],
                 wide * 0.95, (0, 0, 0), axis="x", round=0.012)  # fmt: skip
     elif form == "skeleton":
-        s.bar("stock", stock, (0, 0.015, 0.01), (0, 0.015, -length), 0.052)
-        s.bar("stock", stock, (0, -0.03, 0.0), (0, -butt + 0.02, -length), 0.052)
-        s.box("stock", stock, (0.055, butt + 0.06, 0.055), (0, -butt / 2 + 0.02, -length), round=0.012)
+        s.bar("stock", stock, (0, 0.015, 0.01), (0, 0.015, -length), 0.062)
+        s.bar("stock", stock, (0, -0.03, 0.0), (0, -butt + 0.02, -length), 0.062)
+        s.box("stock", stock, (0.066, butt + 0.06, 0.062), (0, -butt / 2 + 0.02, -length), round=0.012)
     if not classic:
         grip = d.other("grip", same=0.6, colors=("black", "brown", "gray"))
-        s.box("grip", grip, (0.056, 0.17, 0.075), (0, -0.1, 0.015), round=0.018, turn=(18, 0, 0))
-    s.arc("trigger guard", d.fixed("guard", "black"), 0.045, 0.042, 95, (0, -tall / 2 - 0.005, 0.1), turn=(180, 90, 0))
+        s.box("grip", grip, (0.066, 0.17, 0.085), (0, -0.1, 0.015), round=0.018, turn=(18, 0, 0))
+    s.arc("trigger guard", d.fixed("guard", "black"), 0.05, 0.052, 95, (0, -tall / 2 - 0.005, 0.1), turn=(180, 90, 0))
     magazine = "none"
     if kind in ("assault rifle", "short carbine"):
         magazine = d.pick("magazine", straight=1, curved=1.3, drum=0.35)
     elif kind == "sniper rifle":
         magazine = d.pick("magazine", straight=1, none=0.6)
     d.note("magazine", magazine)
-    paint = d.other("magazine", same=0.45, colors=("black", "gray", "brown", "orange"))
+    paint = body if magazine == "none" else d.other("magazine", same=0.45, colors=("black", "gray", "brown", "orange"))
     z, drop = front - 0.065, d.between(0.15, 0.21) if kind != "sniper rifle" else 0.12
     if magazine == "straight":
-        s.box("magazine", paint, (0.054, drop + 0.04, 0.085), (0, -drop / 2 - 0.025, z), round=0.008, turn=(-8, 0, 0))
+        s.box("magazine", paint, (0.068, drop + 0.04, 0.095), (0, -drop / 2 - 0.025, z), round=0.008, turn=(-8, 0, 0))
     elif magazine == "curved":
         s.prism("magazine", paint, [(z + 0.042, 0.0), (z - 0.045, 0.0), (z - 0.03, -drop * 0.6), (z + 0.02, -drop * 1.25), (z + 0.095, -drop * 1.1), (z + 0.055, -drop * 0.55)],
-                0.054, (0, 0, 0), axis="x", round=0.008)  # fmt: skip
+                0.068, (0, 0, 0), axis="x", round=0.008)  # fmt: skip
     elif magazine == "drum":
         s.cylinder("magazine", paint, 0.095, 0.09, (0, -0.12, z), axis="x", round=0.015)
     chance = {"sniper rifle": 1.0, "assault rifle": 0.4, "short carbine": 0.35, "hunting rifle": 0.55, "shotgun": 0.0}[kind]
     if d.flag("scope", chance):
         scope, size = d.other("scope", same=0.2, colors=("black", "black", "gray")), d.between(0.16, 0.24) + (0.06 if kind == "sniper rifle" else 0.0)
-        up, mid = tall / 2 + 0.055, front * 0.55
-        s.cylinder("scope", scope, 0.03, size, (0, up, mid), axis="z")
-        s.cone("scope", scope, 0.03, 0.044, 0.07, (0, up, mid + size / 2), axis="z")
-        s.cylinder("scope", scope, 0.038, 0.05, (0, up, mid - size / 2), axis="z")
-        s.box("scope", scope, (0.05, 0.07, 0.05), (0, up - 0.035, mid - size * 0.25))
-        s.box("scope", scope, (0.05, 0.07, 0.05), (0, up - 0.035, mid + size * 0.25))
+        up, mid = tall / 2 + 0.06, front * 0.55
+        s.cylinder("scope", scope, 0.037, size, (0, up, mid), axis="z")
+        s.cone("scope", scope, 0.037, 0.054, 0.07, (0, up, mid + size / 2), axis="z")
+        s.cylinder("scope", scope, 0.047, 0.055, (0, up, mid - size / 2), axis="z")
+        s.box("scope", scope, (0.055, 0.08, 0.055), (0, up - 0.035, mid - size * 0.25))
+        s.box("scope", scope, (0.055, 0.08, 0.055), (0, up - 0.035, mid + size * 0.25))
     else:
         s.box("sight", metal, (0.045, 0.07, 0.05), (0, 0.05, end - 0.06), round=0.005)
     if kind in ("assault rifle", "short carbine") and not d.facts["scope"] and d.flag("carry handle", 0.4):
@@ -88,10 +88,10 @@ def build_rifle(s: Shape, d: Draw) -> None:
         s.mirror(lambda: s.box("body", body, (0.05, 0.08, 0.05), (0, tall / 2 + 0.03, front * 0.17), round=0.008), axis="x")
         s.box("body", body, (0.05, 0.08, 0.05), (0, tall / 2 + 0.03, front * 0.83), round=0.008)
     if kind != "shotgun" and d.flag("silencer", 0.3 if not classic else 0.08):
-        s.cylinder("silencer", d.other("silencer", same=0.1, colors=("black", "gray")), 0.042, 0.18, (0, y, end + 0.06), axis="z", round=0.012)
+        s.cylinder("silencer", d.other("silencer", same=0.1, colors=("black", "gray")), 0.055, 0.18, (0, y, end + 0.06), axis="z", round=0.012)
     if kind in ("sniper rifle", "assault rifle") and d.flag("bipod", 0.65 if kind == "sniper rifle" else 0.15):
         leg, z = d.fixed("bipod", "black"), front + min(barrel_length * 0.5, grip_length)
-        s.mirror(lambda: s.rod("bipod", leg, (0.015, 0.0, z), (0.11, -0.22, z + 0.03), 0.027))
+        s.mirror(lambda: s.rod("bipod", leg, (0.015, 0.0, z), (0.12, -0.23, z + 0.03), 0.032))
 
 
 _BLADES = {"longsword": (0.68, 0.74), "broadsword": (0.68, 0.74), "katana": (0.68, 0.74), "cutlass": (0.66, 0.72), "rapier": (0.72, 0.78), "dagger": (0.5, 0.58)}
@@ -104,15 +104,15 @@ def build_sword(s: Shape, d: Draw) -> None:
     kind = d.kind
     share = d.between(*_BLADES[kind])
     hilt = 1.0 - share
-    widths = {"longsword": (0.075, 0.1), "broadsword": (0.13, 0.19), "katana": (0.07, 0.09), "cutlass": (0.085, 0.11), "rapier": (0.052, 0.06), "dagger": (0.1, 0.15)}
+    widths = {"longsword": (0.1, 0.13), "broadsword": (0.17, 0.23), "katana": (0.09, 0.11), "cutlass": (0.1, 0.12), "rapier": (0.072, 0.08), "dagger": (0.13, 0.18)}
     width = d.between(*widths[kind])
-    d.note("blade width", "broad" if width > 0.115 else "narrow" if width < 0.085 else "medium")
-    curve = {"katana": d.between(0.07, 0.12), "cutlass": d.between(0.17, 0.26)}.get(kind, 0.0)
+    d.note("blade width", "broad" if width > 0.145 else "narrow" if width < 0.095 else "medium")
+    curve = {"katana": d.between(0.07, 0.12), "cutlass": d.between(0.24, 0.36)}.get(kind, 0.0)
     d.note("blade", "curved" if curve else "straight")
     handle = d.other("handle", same=0.05, colors=("black", "brown", "red", "blue", "gray"), patterns=("leather", "wood"))
     guard = d.other("guard", same=0.3, colors=("black", "brown", "yellow", "gray"), patterns=("gold", "metal"))
     _blade(s, d, kind, width, share, hilt, curve)
-    radius = d.between(0.029, 0.036)
+    radius = d.between(0.038, 0.046)
     s.cylinder("handle", handle, radius, hilt - 0.02, (0, hilt / 2 + 0.01, 0), round=0.01)
     if kind not in ("katana", "rapier"):
         for i in range(d.count("grip rings", 0, 2)):
@@ -121,13 +121,13 @@ def build_sword(s: Shape, d: Draw) -> None:
     form = "none" if kind == "katana" else d.pick("pommel", round=1.6, diamond=0.8, none=0.3)
     d.note("pommel", form)
     if form == "round":
-        size = d.between(0.085, 0.115)
+        size = d.between(0.105, 0.135)
         s.ball("pommel", guard, (size, size, size * 0.9), (0, 0.0, 0))
     elif form == "diamond":
-        s.box("pommel", guard, (0.08, 0.08, 0.065), (0, 0, 0), round=0.01, turn=(0, 0, 45))
+        s.box("pommel", guard, (0.095, 0.095, 0.085), (0, 0, 0), round=0.01, turn=(0, 0, 45))
     if kind in ("longsword", "broadsword", "dagger") and d.flag("gem", 0.3):
         gem = d.other("gem", same=0.0, colors=("red", "blue", "green", "purple"))
-        s.ball("gem", gem, (0.075, 0.075, 0.1), (0, hilt, 0))
+        s.ball("gem", gem, (0.085, 0.085, 0.12), (0, hilt, 0))
 
 
 def _blade(s: Shape, d: Draw, kind: str, width: float, share: float, hilt: float, curve: float) -> None:
@@ -138,19 +138,19 @@ def _blade(s: Shape, d: Draw, kind: str, width: float, share: float, hilt: float
         for i in range(9):
             t = i / 8
             bend = curve * t * t - (0.55 * curve * t if kind == "cutlass" else 0.2 * curve * t)
-            swell = 1 + (0.45 * math.sin(math.pi * min(t * 1.15, 1.0)) ** 2 if kind == "cutlass" else 0.0)
+            swell = 1 + (0.3 * math.sin(math.pi * min(t * 1.15, 1.0)) ** 2 if kind == "cutlass" else 0.0)
             taper = 1.0 if t < 0.8 else 1 - ((t - 0.8) / 0.2) ** 1.5
             right.append((-bend + w * swell, foot + share * (t * 0.92)))
             left.append((-bend + w * swell - 2 * w * swell * max(taper, 0.04), foot + share * t * (1.0 if t > 0.99 else 0.985)))
-        s.prism("blade", blade, right[:-1] + [left[-1]] + left[-2::-1], 0.056, (0, 0, 0), round=0.006)
+        s.prism("blade", blade, right[:-1] + [left[-1]] + left[-2::-1], 0.075, (0, 0, 0), round=0.01)
         return
     tip = {"rapier": 0.14, "dagger": d.between(0.14, 0.26), "broadsword": d.between(0.1, 0.16)}.get(kind, d.between(0.12, 0.2))
     end = d.between(0.75, 1.0) if kind != "dagger" else d.between(0.6, 0.95)
-    end = max(end, 0.052 / width) if width > 0.052 else 1.0
-    s.prism("blade", blade, [(w, foot), (w * end, 1 - tip), (0.008, 1.0), (-0.008, 1.0), (-w * end, 1 - tip), (-w, foot)], 0.055, (0, 0, 0), round=0.006)
+    end = max(end, 0.065 / width)
+    s.prism("blade", blade, [(w, foot), (w * end, 1 - tip), (0.008, 1.0), (-0.008, 1.0), (-w * end, 1 - tip), (-w, foot)], 0.075, (0, 0, 0), round=0.01)
     if kind in ("longsword", "broadsword", "dagger") and d.flag("fuller", 0.6):
         groove = d.other("fuller", same=0.0, colors=("gray", "black", "white"))
-        s.box("fuller", groove, (width * 0.28, share * 0.62, 0.064), (0, foot + share * 0.36, 0), round=0.004)
+        s.box("fuller", groove, (width * 0.28, share * 0.62, 0.084), (0, foot + share * 0.36, 0), round=0.004)
 
 
 def _guard(s: Shape, d: Draw, kind: str, width: float, hilt: float) -> None:
@@ -159,21 +159,21 @@ def _guard(s: Shape, d: Draw, kind: str, width: float, hilt: float) -> None:
     at = (0.0, hilt, 0.0)
     if kind == "katana":
         d.note("guard", "disc")
-        s.cylinder("guard", guard, d.between(0.075, 0.095), 0.052, at)
+        s.cylinder("guard", guard, d.between(0.09, 0.115), 0.058, at)
     elif kind in ("cutlass", "rapier"):
         d.note("guard", "basket")
-        s.ball("guard", guard, (0.2, 0.1, 0.17), (0, hilt - 0.01, 0))
-        s.arc("guard", guard, hilt * 0.45, 0.05, 88, (0.02, hilt * 0.5, 0), turn=(0, 0, -90))
+        s.ball("guard", guard, (0.23, 0.11, 0.19), (0, hilt - 0.01, 0))
+        s.arc("guard", guard, hilt * 0.45, 0.055, 88, (0.02, hilt * 0.5, 0), turn=(0, 0, -90))
         if kind == "rapier":
-            s.rod("guard", guard, (-0.14, hilt + 0.02, 0), (0.14, hilt + 0.02, 0), 0.026)
+            s.rod("guard", guard, (-0.14, hilt + 0.02, 0), (0.14, hilt + 0.02, 0), 0.032)
     else:
         form = d.pick("guard", cross=1.5, curved=1)
-        reach = d.between(0.13, 0.19) if kind != "dagger" else d.between(0.11, 0.16)
-        reach = max(reach, width / 2 + 0.05)
+        reach = d.between(0.14, 0.21) if kind != "dagger" else d.between(0.11, 0.16)
+        reach = max(reach, width / 2 + 0.06)
         if form == "cross":
-            s.box("guard", guard, (2 * reach, 0.06, 0.075), at, round=0.015)
+            s.box("guard", guard, (2 * reach, 0.07, 0.095), at, round=0.015)
         else:
-            s.mirror(lambda: s.rod("guard", guard, (0, hilt, 0), (reach, hilt + (0.06 if kind == "dagger" else 0.08), 0), 0.036, end_radius=0.028))
+            s.mirror(lambda: s.rod("guard", guard, (0, hilt, 0), (reach, hilt + (0.06 if kind == "dagger" else 0.08), 0), 0.045, end_radius=0.034))
 
 
 CATEGORIES = {

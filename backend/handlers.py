@@ -200,15 +200,16 @@ class _Work:
         return Reply({"bundles": cards})
 
     def doctor(self, request: Request) -> Steps:
-        """The checks of backend/doctor.py; each is an event and a row of the result."""
-        from backend.doctor import run_checks
+        """The checks of backend/doctor.py; params: bundle, device, generate. Each is an event as it comes."""
+        from backend.doctor import format_report, run_checks
 
-        rows: list[Fields] = []
-        for check in run_checks():
-            row = dict(check.to_dict())
-            rows.append(row)
-            yield Update("check", row)
-        return Reply({"checks": rows})
+        params = request.params
+        name, device = str(params.get("bundle", "starter")), str(params.get("device", "auto"))
+        checks = []
+        for check in run_checks(name, device=device, generate=bool(params.get("generate", True))):
+            checks.append(check)
+            yield Update("check", dict(check.to_dict()))
+        return Reply({"checks": [check.to_dict() for check in checks], "report": format_report(checks)})
 
     def free(self, request: Request) -> Steps:
         """Answers `free_memory`."""

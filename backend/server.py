@@ -188,7 +188,7 @@ class _Server:
             exit_code = 1
         self._end(exit_code)
         if not self._finished.wait(GRACE_S):
-            log.info("the input ended in the middle of a job; the backend ends with it")
+            log.info("the input ended while work was going on; the backend ends at once")
             self._exit_hard(exit_code)
 
     def _read_some(self) -> bytes:

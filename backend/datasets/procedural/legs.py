@@ -9,7 +9,7 @@ LEG_PHRASES: dict[tuple[str, object], tuple[str, ...]] = {
     ("leg form", "cylindrical"): ("with cylindrical legs", "with round legs"),
     ("leg form", "tapered"): ("with tapered legs", "with conical legs"),
     ("leg form", "splayed"): ("with splayed legs", "with slanted legs", "with angled legs"),
-    ("legs", True): ("with legs", "on legs", "with four legs"),
+    ("legs", True): ("with legs", "on legs"),
     ("legs", False): ("without legs", "legless"),
     ("legs", "little"): ("with little legs", "with short legs", "on small feet"),
     ("legs", "long"): ("with long legs", "with tall legs", "on high legs"),
@@ -77,10 +77,10 @@ def pedestal(s: Shape, d: Draw, top: float, reach: float, *, material: Material 
     thickness = d.between(0.035, 0.06)
     shape = d.pick("base", round=1, square=0.5, cone=0.5)
     if shape == "round":
-        s.cylinder("base", legs, reach, 0.055, (0, 0.0275, 0), round=0.015)
+        s.cylinder("base", legs, reach, 0.065, (0, 0.0325, 0), round=0.015)
     elif shape == "square":
-        s.box("base", legs, (reach * 1.8, 0.055, reach * 1.8), (0, 0.0275, 0))
+        s.box("base", legs, (reach * 1.8, 0.065, reach * 1.8), (0, 0.0325, 0))
     else:
-        s.lathe("base", legs, [(reach, 0), (reach * 0.95, 0.035), (thickness * 1.4, 0.14), (thickness, 0.3 * top)],
+        s.lathe("base", legs, [(reach, 0), (reach * 0.95, 0.05), (thickness * 1.4, 0.14), (thickness, 0.3 * top)],
                 (0, 0, 0))  # fmt: skip
     s.cylinder("legs", legs, thickness, top, (0, top / 2, 0))

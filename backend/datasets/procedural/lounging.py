@@ -193,7 +193,7 @@ def build_bed(s: Shape, d: Draw) -> None:
         legs = d.other("legs", same=0.6, colors=("black",), patterns=("wood", "metal"))
         four_legs(s, legs, leg_form(d), width / 2 - 0.03, length / 2 - 0.05, low, 0.075)
         s.box("frame", frame, (width + 0.04, 0.1, length + 0.02), (0, low + 0.01, 0), round=0.012)
-    _bedding(s, d, width, length - 0.04, low + 0.05, d.between(0.1, 0.15))
+    _bedding(s, d, width, length - 0.04, low + (0.02 if d.kind == "platform bed" else 0.05), d.between(0.1, 0.15))
     back = -length / 2 - 0.03
     if d.kind == "four poster bed":
         d.note("headboard", True)

@@ -33,14 +33,14 @@ def _back(s: Shape, m: Material, style: str, width: float, height: float, at: tu
             count = 4 if width < 0.46 else 5
             for i in range(count):
                 x = (i / (count - 1) - 0.5) * (width - 0.06)
-                s.rod("back", m, (x, -0.02, 0), (x, height - 0.04, 0), 0.026)
+                s.rod("back", m, (x, -0.02, 0), (x, height - 0.04, 0), 0.029)
             s.box("back", m, (width + 0.03, 0.09, 0.07), (0, height - 0.045, 0), round=0.03)
         elif style == "slatted":
             posts(height)
             count = 3 if height > 0.38 else 2
             for i in range(count):
                 y = height - 0.05 - i * (height - 0.08) / count
-                s.box("back", m, (width - 0.02, 0.075, 0.05), (0, y, 0))
+                s.box("back", m, (width - 0.02, 0.075, 0.06), (0, y, 0))
         else:
             posts(height)
             s.box("back", m, (width, 0.16, 0.06), (0, height - 0.08, 0), round=0.02)
@@ -174,8 +174,8 @@ def _bar_stool(s: Shape, d: Draw) -> None:
               (0, seat - 0.02, -width * (0.38 if round_seat else 0.44)), 5)  # fmt: skip
     if support == "pedestal":
         pedestal(s, d, seat, d.between(0.19, 0.24), material=legs)
-        s.ring("footrest", legs, 0.13, 0.055, (0, seat * 0.36, 0))
-        s.box("footrest", legs, (0.26, 0.05, 0.05), (0, seat * 0.36, 0))
+        s.ring("footrest", legs, 0.13, 0.065, (0, seat * 0.36, 0))
+        s.box("footrest", legs, (0.26, 0.06, 0.06), (0, seat * 0.36, 0))
         d.note("legs", "single")
         return
     reach = width / 2 - 0.03
@@ -190,12 +190,12 @@ def _bar_stool(s: Shape, d: Draw) -> None:
             offset = reach + spread * 0.35
             for side in (1, -1):
                 at = (0, seat * 0.42, side * offset) if turn == 0 else (side * offset, seat * 0.42, 0)
-                s.arc("arches", legs, offset, 0.055, 90, at, turn=(0, turn, 0))
+                s.arc("arches", legs, offset, 0.068, 90, at, turn=(0, turn, 0))
     else:
         y = seat * 0.33
-        s.mirror(lambda: s.box("footrest", legs, (0.05, 0.05, low * 2), (low, y, 0)))
+        s.mirror(lambda: s.box("footrest", legs, (0.062, 0.062, low * 2), (low, y, 0)))
         for z in (low, -low):
-            s.box("footrest", legs, (low * 2, 0.05, 0.05), (0, y, z))
+            s.box("footrest", legs, (low * 2, 0.062, 0.062), (0, y, z))
 
 
 def _recliner(s: Shape, d: Draw) -> None:

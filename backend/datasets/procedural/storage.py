@@ -131,7 +131,7 @@ def build_cabinet(s: Shape, d: Draw) -> None:
             note_drawers(1)
             _fronts(s, d, drawers, "drawers", 1, 1, (-half, split + 0.04, half, high), front, handle=handle)
         else:
-            note_drawers(1 + int(d.rng.random() < 0.7) + int(d.rng.random() < 0.3))
+            note_drawers(2 + int(d.rng.random() < 0.35))
             _fronts(s, d, drawers, "drawers", 1, d.facts["drawer count"], (-half, low, half, high), front, handle=handle)
     elif d.kind == "display cabinet":
         d.note("glass doors", True)
@@ -156,7 +156,7 @@ def _books(s: Shape, d: Draw, left: float, right: float, y: float, room: float, 
     colors = ("red", "blue", "green", "white", "black", "orange", "beige", "turquoise", "brown")
     x, limit = left, right - 0.06
     for _ in range(3):
-        wide = d.between(0.07, 0.2)
+        wide = max(0.06, (right - left) * d.between(0.16, 0.36))
         if x + wide > limit or d.rng.random() < 0.12:
             break
         tall = room * d.between(0.6, 0.9)
@@ -186,7 +186,7 @@ def _grid(s: Shape, d: Draw, paint: Material, width: float, depth: float, low: f
 def build_bookshelf(s: Shape, d: Draw) -> None:
     """An open case of shelves, with books or empty."""
     paint = d.main("shelves")
-    books = d.between(0.55, 0.9) if d.flag("books", 0.6) else 0.0
+    books = d.between(0.7, 1.0) if d.flag("books", 0.6) else 0.0
     depth = d.between(0.22, 0.32)
     if d.kind == "ladder shelf":
         _ladder(s, d, paint, books)
@@ -267,6 +267,8 @@ CATEGORIES = {
             ("drawer count", 2): ("with two drawers",),
             ("drawer count", 3): ("with three drawers",),
             ("drawer count", 4): ("with four drawers",),
+            ("drawer count", 6): ("with six drawers",),
+            ("drawer count", 8): ("with eight drawers",),
             ("door count", 1): ("with one door", "with a single door"),
             ("door count", 2): ("with two doors", "with double doors"),
             ("door count", 3): ("with three doors",),

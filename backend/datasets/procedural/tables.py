@@ -48,7 +48,7 @@ def _on_legs(s: Shape, d: Draw, height: float, layers: float, **options: float) 
     form = leg_form(d)
     size = d.between(0.062, 0.09)
     if outline == "round":
-        x = z = width / 2 * 0.62
+        x = z = width / 2 * 0.58
     elif outline == "oval":
         x, z = width / 2 - depth * 0.3, depth / 2 * 0.62
     else:
@@ -109,7 +109,7 @@ def _trestle_table(s: Shape, d: Draw) -> None:
 
 def _desk(s: Shape, d: Draw) -> None:
     top = d.main("top")
-    body = d.other("drawers", same=0.6, patterns=("wood",), colors=("white", "black", "gray"))
+    body = d.other("drawers", same=0.75, patterns=("wood",), colors=("white", "black", "gray"))
     width, depth, height = d.between(0.95, 1.1), d.between(0.44, 0.54), d.between(0.56, 0.66)
     d.note("top", "rectangular")
     s.box("top", top, (width, 0.06, depth), (0, height - 0.03, 0), round=0.01)

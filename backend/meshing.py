@@ -18,7 +18,7 @@ from backend.sparse_grid import SparseGrid, grid_points, relay, sample_grid
 from backend.svr.base import Field
 
 CPU_CHUNK, ACCELERATOR_CHUNK = 4096, 131072
-"""Points per evaluation. On one busy CPU core about a second of the paper's decoder: cancel is heard in 2 s."""
+"""Points per evaluation. On one busy CPU core a second of the paper's decoder: cancel is heard in 2 s."""
 SMALLEST_CHUNK = 256
 EDGE_MARGIN = 0.005
 """Vertices keep this share of their grid edge from its ends, so that no face loses its area."""

@@ -25,6 +25,15 @@ def _gable_front(s: Shape, paint: Material, wall: Material, wide: float, deep: f
                              deep + 0.12, (0, 0, 0)))  # fmt: skip
 
 
+def _hipped(s: Shape, paint: Material, wide: float, deep: float, low: float, rise: float, hip: float) -> None:
+    """A roof sloping to all four sides, `hip` of the length at each end sloped. It cuts: build it first."""
+    half, top = wide / 2, low + rise
+    s.prism("roof", paint, [(deep / 2, low), (0, top), (-deep / 2, low)], wide, (0, 0, 0), axis="x")
+    beyond = [(half, low), (half + 0.3, low - 0.1), (half + 0.3, top + 0.1), (half - hip * 1.1, low + rise * 1.1)]
+    s.prism("roof", paint, beyond, deep * 1.2, (0, 0, 0), cut=True)
+    s.prism("roof", paint, [(-x, y) for x, y in beyond], deep * 1.2, (0, 0, 0), cut=True)
+
+
 def _window(s: Shape, paint: Material, x: float, y: float, z: float, wide: float, tall: float) -> None:
     s.box("windows", paint, (wide, tall, 0.03), (x, y, z), round=0.004)
 
@@ -39,18 +48,15 @@ def _cottage(s: Shape, d: Draw, walls: Material, roof: Material, door: Material,
     wide, deep = d.between(0.75, 1.0), d.between(0.55, 0.8)
     stories = d.count("stories", 1, 2)
     tall, rise = d.between(0.34, 0.42) * (1 if stories == 1 else 1.75), d.between(0.26, 0.42)
-    s.box("walls", walls, (wide, tall, deep), (0, tall / 2, 0))
     form = d.pick("roof", gabled=2, front_gable=2, hipped=1.3)
+    if form == "hipped":
+        _hipped(s, roof, wide + 0.14, deep + 0.14, tall - 0.005, rise, wide * d.between(0.25, 0.45))
+    s.box("walls", walls, (wide, tall, deep), (0, tall / 2, 0))
     front = deep / 2
     if form == "gabled":
         _gable(s, roof, wide, deep, tall, rise)
     elif form == "front gable":
         _gable_front(s, roof, walls, wide, deep, tall, rise)
-    else:
-        for i in range(3):
-            share = 1 - 0.27 * i
-            s.box("roof", roof, ((wide + 0.14) * share, rise / 3 + 0.02, (deep + 0.14) * share), (0, tall + rise * (i + 0.5) / 3, 0),
-                  round=0.01)  # fmt: skip
     _chimney(s, d, wide * 0.3, tall, tall + rise + 0.12, -deep * 0.1 if form != "front gable" else 0)
     at = d.pick("door", center=2, side=1)
     x = 0.0 if at == "center" else -wide * 0.27
@@ -94,21 +100,19 @@ def _tower_house(s: Shape, d: Draw, walls: Material, roof: Material, door: Mater
     stories = d.count("stories", 2, 4)
     radius, tall, rise = d.between(0.2, 0.27), d.between(0.6, 0.72), d.between(0.26, 0.42)
     form = d.pick("roof", pointed=2.5, flat=1, domed=1)
-    if round_plan:
-        s.cone("walls", walls, radius * 1.1, radius, tall, (0, tall / 2, 0))
-    else:
-        s.box("walls", walls, (2 * radius, tall, 2 * radius), (0, tall / 2, 0))
     if form == "pointed":
         if round_plan:
             s.cone("roof", roof, radius * 1.35, 0.025, rise, (0, tall + rise / 2, 0))
         else:
-            outline = [(radius * 1.3, tall), (0, tall + rise), (-radius * 1.3, tall)]
-            s.prism("roof", roof, outline, 2.5 * radius, (0, 0, 0))
-            s.prism("roof", roof, outline, 2.5 * radius, (0, 0, 0), axis="x")
+            _hipped(s, roof, 2.6 * radius, 2.6 * radius, tall, rise, 1.3 * radius)
     elif form == "domed":
         s.ball("roof", roof, (2.3 * radius, 2.0 * radius, 2.3 * radius), (0, tall, 0))
     else:
         s.cylinder("roof", roof, radius * 1.4, 0.09, (0, tall + 0.03, 0))
+    if round_plan:
+        s.cone("walls", walls, radius * 1.1, radius, tall + 0.01, (0, tall / 2, 0))
+    else:
+        s.box("walls", walls, (2 * radius, tall + 0.01, 2 * radius), (0, tall / 2, 0))
     front = radius * (1.08 if round_plan else 1.0)
     s.box("door", door, (0.14, 0.22, 0.08), (0, 0.11, front - 0.01))
     step = (tall - 0.3) / max(stories - 1, 1)
@@ -119,7 +123,7 @@ def _tower_house(s: Shape, d: Draw, walls: Material, roof: Material, door: Mater
 
 
 def _skyscraper(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, glass: Material) -> None:
-    wide, form = d.between(0.24, 0.34), d.pick("form", box=2, stepped=2, round=1, tapered=1)
+    wide, form = d.between(0.24, 0.34), d.pick("form", box=2, stepped=1.3, round=1, tapered=1)
     bands = d.count("window rows", 4, 7)
     radius = wide / 2
     top = 0.9
@@ -160,6 +164,8 @@ def _castle(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
     towers = 4 if d.pick("towers", four=1, two=1) == "four" else 2
     radius, high = d.between(0.11, 0.14), tall + d.between(0.12, 0.26)
     pointed = d.flag("pointed roofs", 0.6)
+    if not pointed:
+        d.paints.pop("roof")
 
     def tower(x: float, z: float, tip: float) -> None:
         s.cylinder("walls", walls, radius, tip, (x, tip / 2, z))
@@ -201,7 +207,7 @@ def _modern(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
             s.box("windows", glass, (wide * share * 0.2, tall * 0.5, 0.03), (shift - wide * share * 0.28, low + tall * 0.5, front * share))
     d.note("roof", "flat")
     s.box("door", door, (0.14, tall * 0.8, 0.04), (-wide * 0.22, tall * 0.4, front))
-    if d.flag("garage", 0.35):
+    if d.flag("garage", 0.75 if stories == 1 else 0.3):
         garage = d.other("garage", same=0.5, colors=("white", "gray", "black"))
         s.box("garage", garage, (0.34, tall * 0.85, deep * 0.8), (-wide / 2 - 0.13, tall * 0.425, 0))
 
@@ -264,7 +270,7 @@ CATEGORIES = {
         phrases={
             ("roof", "gabled"): ("with a gabled roof", "with a pitched roof", "with a saddle roof"),
             ("roof", "front gable"): ("with a front gable", "with a pointed gable"),
-            ("roof", "hipped"): ("with a stepped roof", "with a hipped roof"),
+            ("roof", "hipped"): ("with a hipped roof", "with a hip roof"),
             ("roof", "pointed"): ("with a pointed roof",),
             ("roof", "flat"): ("with a flat roof", "flat roofed"),
             ("roof", "domed"): ("with a domed roof", "with a dome"),

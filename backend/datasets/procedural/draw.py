@@ -95,7 +95,7 @@ class Draw:
         own (from `colors` and `patterns` where given, else any plain colour)."""
         if part in self.paints:
             return self.paints[part]
-        choices = [*colors, *patterns]
+        choices = [c for c in (*colors, *patterns) if c != self._main.named]
         if self.rng.random() < same:
             material = self._main
         elif choices:

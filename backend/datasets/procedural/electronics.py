@@ -9,6 +9,11 @@ from backend.datasets.procedural.shape import Shape
 _SCREENS = ("black", "black", "black", "blue", "gray", "white")
 
 
+def _same_screen(body: Material) -> float:
+    """Black bodies mostly have black screens; other screens never take the colour of the body."""
+    return 0.8 if body.color == "black" else 0.0
+
+
 def _rounded(width: float, height: float, corner: float, steps: int = 3) -> list[tuple[float, float]]:
     """Outline of a rectangle with round corners, about the origin."""
     points = []
@@ -22,7 +27,8 @@ def _rounded(width: float, height: float, corner: float, steps: int = 3) -> list
 
 def _stand(s: Shape, d: Draw, paint: Material, width: float, bottom: float) -> None:
     """A foot with a neck up to the panel, whose lower edge is at height `bottom`."""
-    form = d.pick("base", round=2, square=2, two_feet=1.3, u_shaped=1)
+    feet = 1.6 if d.kind == "television" else 0.25
+    form = d.pick("base", round=2, square=2, two_feet=feet, u_shaped=0.8)
     deep = d.between(0.24, 0.36)
     if form == "two feet":
         at = width * d.between(0.26, 0.36)
@@ -65,7 +71,8 @@ def _curved_panel(s: Shape, body: Material, screen: Material, width: float, heig
 
 def build_display(s: Shape, d: Draw) -> None:
     """A screen with its stand; the main material is that of the frame."""
-    body, screen = d.main("frame"), d.other("screen", same=0.0, colors=_SCREENS)
+    body = d.main("frame")
+    screen = d.other("screen", same=_same_screen(body), colors=_SCREENS)
     if d.kind in ("crt television", "crt monitor"):
         _build_crt(s, d, body, screen)
         return
@@ -149,7 +156,7 @@ def build_telephone(s: Shape, d: Draw) -> None:
     body = d.main("body")
     if d.kind == "smartphone":
         wide, deep = d.between(0.46, 0.56), d.between(0.075, 0.1)
-        screen = d.other("screen", same=0.0, colors=("black", "black", "black", "black", "blue", "white"))
+        screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "black", "black", "blue", "white"))
         s.prism("body", body, _rounded(wide, 1.0, d.between(0.05, 0.11)), deep, (0, 0.5, 0), round=0.015)
         button = d.flag("home button", 0.35)
         rim = 0.1 if button else 0.035
@@ -164,7 +171,7 @@ def build_telephone(s: Shape, d: Draw) -> None:
             s.cylinder("camera", lens, 0.036, 0.03, (wide * 0.2, 0.9 - 0.08 * i, -deep / 2 - 0.025), axis="z")
     elif d.kind == "cell phone":
         wide, deep, tall = d.between(0.4, 0.5), d.between(0.13, 0.2), 1.0
-        screen = d.other("screen", same=0.0, colors=("black", "black", "green", "gray", "blue"))
+        screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "green", "gray", "blue"))
         keys = d.other("keys", same=0.0, colors=("white", "black", "gray"))
         s.prism("body", body, _rounded(wide, tall, d.between(0.06, 0.17)), deep, (0, tall / 2, 0), round=0.03)
         s.box("screen", screen, (wide * 0.76, 0.3, 0.03), (0, 0.73, deep / 2), round=0.012)
@@ -196,7 +203,7 @@ def build_telephone(s: Shape, d: Draw) -> None:
 def _build_flip(s: Shape, d: Draw, body: Material) -> None:
     wide, thick, angle = d.between(0.44, 0.56), d.between(0.085, 0.12), d.between(10, 40)
     lower = d.between(0.46, 0.56)
-    screen = d.other("screen", same=0.0, colors=("black", "black", "blue", "gray"))
+    screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "blue", "gray"))
     keys = d.other("keys", same=0.0, colors=("white", "black", "gray"))
 
     def bottom_half() -> None:
@@ -293,6 +300,8 @@ def build_loudspeaker(s: Shape, d: Draw) -> None:
         s.cylinder("bands", bands, radius * 1.06, 0.09, (0, 0.045, 0), round=0.01)
         s.cylinder("bands", bands, radius * 1.06, 0.08, (0, tall - 0.02, 0), round=0.02)
         number = d.count("cones", 0, 2)
+        if number == 0:
+            d.paints.pop("cones")
         for i in range(number):
             y = tall * (0.5 if number == 1 else 0.33 + 0.36 * i)
             s.cylinder("cones", cones, radius * 0.56, 0.1, (0, y, radius - 0.02), axis="z")

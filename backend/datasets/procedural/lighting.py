@@ -4,8 +4,18 @@ from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
 from backend.datasets.procedural.shape import Point, Shape
 
+_Profile = list[tuple[float, float]]
+
 _STAND_COLORS = ("black", "white", "brown", "gray", "blue", "red")
 _STAND_PATTERNS = ("metal", "gold", "wood")
+
+
+def _smooth(profile: _Profile) -> _Profile:
+    """Round the corners of an outline, its ends kept (one pass of corner cutting)."""
+    points = [profile[0]]
+    for (r0, y0), (r1, y1) in zip(profile, profile[1:], strict=False):
+        points += [(0.75 * r0 + 0.25 * r1, 0.75 * y0 + 0.25 * y1), (0.25 * r0 + 0.75 * r1, 0.25 * y0 + 0.75 * y1)]
+    return [*points, profile[-1]]
 
 
 def _shade(s: Shape, d: Draw, paint: Material, radius: float, height: float, at: Point) -> None:
@@ -72,8 +82,9 @@ def _table_lamp(s: Shape, d: Draw) -> None:
     wide = d.between(0.13, 0.22)
     form = d.pick("body", vase=2, ball=2, column=1.5, cone=1.2, block=1.2, stacked_balls=1)
     if form == "vase":
-        s.lathe("body", body, [(wide * 0.6, 0), (wide * 0.75, 0.03), (wide * 1.1, tall * 0.4), (wide * 0.95, tall * 0.6),
-                               (wide * 0.4, tall * 0.85), (wide * 0.38, tall)], (0, 0, 0))  # fmt: skip
+        profile = [(wide * 0.6, 0), (wide * 0.75, 0.03), (wide * 1.1, tall * 0.4), (wide * 0.95, tall * 0.6),
+                   (wide * 0.4, tall * 0.85), (wide * 0.38, tall)]  # fmt: skip
+        s.lathe("body", body, _smooth(profile), (0, 0, 0))
     elif form == "ball":
         size = min(2.3 * wide, tall * 0.85)
         s.cylinder("body", body, wide * 0.75, 0.06, (0, 0.03, 0), round=0.01)
@@ -147,7 +158,7 @@ def _mushroom_lamp(s: Shape, d: Draw) -> None:
         profile = [(wide * 0.95, -lip), (wide, 0.01), (wide * 0.93, high * 0.5), (wide * 0.6, high * 0.92), (0.02, high)]
     else:
         profile = [(wide * 0.95, -lip), (wide, 0.01), (wide * 0.72, high * 0.45), (wide * 0.32, high * 0.95), (0.02, high * 1.2)]
-    s.lathe("shade", cap, profile, (0, tall, 0))
+    s.lathe("shade", cap, _smooth(profile), (0, tall, 0))
     if d.flag("spots", 0.25):
         spots = d.other("spots", same=0.0, colors=("white", "yellow", "black"))
         size, k = wide * 0.3, 0.72 if form == "domed" else 0.45

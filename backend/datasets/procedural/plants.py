@@ -74,7 +74,7 @@ def _cypress(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
     wide, low = d.between(0.11, 0.2), d.between(0.08, 0.16)
     s.cylinder("trunk", trunk, 0.05, low + 0.1, (0, low / 2 + 0.05, 0))
     if d.pick("crown", pointed=2, oval=1) == "pointed":
-        s.lathe("leaves", leaves, [(wide * 0.6, low), (wide, low + 0.16), (wide * 0.86, 0.5), (wide * 0.5, 0.78), (0.03, 1.0)], (0, 0, 0))
+        s.lathe("leaves", leaves, [(wide * 0.5, low), (wide * 0.85, low + 0.07), (wide, low + 0.18), (wide * 0.97, 0.4), (wide * 0.83, 0.58), (wide * 0.6, 0.76), (wide * 0.34, 0.9), (0.03, 1.0)], (0, 0, 0))
     else:
         s.ball("leaves", leaves, (2 * wide, 1.0 - low, 2 * wide), (0, low + (1 - low) / 2, 0))
 
@@ -85,7 +85,7 @@ def _bare(s: Shape, d: Draw, wood: Material) -> None:
     number = d.count("branches", 3, 5)
     for i in range(number):
         angle = 2 * math.pi * (i + d.between(-0.15, 0.15)) / number
-        out, up = d.between(0.16, 0.24), d.between(0.2, 0.3)
+        out, up = d.between(0.2, 0.3), d.between(0.16, 0.26)
         c, z = math.cos(angle), math.sin(angle)
         elbow = (out * c, split + up, out * z)
         s.rod("branches", wood, (0, split - 0.06, 0), elbow, 0.056, end_radius=0.042)
@@ -131,7 +131,11 @@ def _topiary(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
 def build_tree(s: Shape, d: Draw) -> None:
     """A tree of the drawn kind."""
     if d.kind == "bare tree":
-        _bare(s, d, d.main("trunk"))
+        wood = d.main("trunk")
+        if wood.pattern == "leaf":
+            del d.paints["trunk"]
+            wood = d.other("trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",))
+        _bare(s, d, wood)
         return
     leaves = d.main("leaves")
     trunk = d.other("trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",))

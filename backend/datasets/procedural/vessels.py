@@ -7,10 +7,18 @@ from backend.datasets.procedural.shape import Shape
 Profile = list[tuple[float, float]]
 
 
+def _smooth(profile: Profile) -> Profile:
+    """Round the corners of an outline, its ends kept (one pass of corner cutting)."""
+    points = [profile[0]]
+    for (r0, y0), (r1, y1) in zip(profile, profile[1:], strict=False):
+        points += [(0.75 * r0 + 0.25 * r1, 0.75 * y0 + 0.25 * y1), (0.25 * r0 + 0.75 * r1, 0.25 * y0 + 0.75 * y1)]
+    return [*points, profile[-1]]
+
+
 def _hollow(s: Shape, paint: Material, profile: Profile, wall: float, floor: float) -> None:
     """Cut the inside out of a lathe and line it with `paint`; the profile is that of the outside."""
     inner = [(max(r - wall, 0.02), y) for r, y in profile if y > floor]
-    lining = [(inner[0][0], floor), *inner]
+    lining = [(max(_radius_at(profile, floor) - wall, 0.02), floor), *inner]
     s.lathe("inside", paint, [(min(r + 0.02, r + wall * 0.5), y) for r, y in lining], (0, 0, 0))
     top_radius, top = lining[-1]
     s.lathe("inside", paint, [(lining[0][0], floor + 0.03), *lining[1:], (top_radius, top + 0.1)], (0, 0, 0), cut=True)
@@ -25,7 +33,8 @@ def build_mug(s: Shape, d: Draw) -> None:
     if d.kind == "tea cup":
         radius *= 1.2
         foot = radius * d.between(0.42, 0.55)
-        profile = [(foot, 0), (foot, 0.05), (radius * 0.86, height * 0.45), (radius, height)]
+        profile = [(foot, 0), (foot, 0.05), (radius * 0.86, height * 0.4), (radius, height)]
+        profile = _smooth(profile)
     elif d.kind == "coffee mug":
         form = d.pick("form", straight=2, tapered=1.2, rounded=1.5)
         if form == "straight":
@@ -35,6 +44,7 @@ def build_mug(s: Shape, d: Draw) -> None:
         else:
             profile = [(radius * 0.7, 0), (radius * 1.02, height * 0.22), (radius * 1.12, height * 0.5),
                        (radius * 1.02, height * 0.8), (radius * 0.98, height)]  # fmt: skip
+            profile = _smooth(profile)
     elif d.kind == "espresso cup":
         profile = [(radius * 0.6, 0), (radius * 0.85, height * 0.2), (radius * 0.95, height * 0.6), (radius * 0.95, height)]
     elif d.kind == "beer mug":
@@ -42,8 +52,6 @@ def build_mug(s: Shape, d: Draw) -> None:
     else:
         profile = [(radius * 0.74, 0), (radius * 0.85, height * 0.5), (radius, height)]
     s.lathe("body", body, profile, (0, 0, 0))
-    if d.kind != "travel mug":
-        _hollow(s, inside, profile, 0.06, 0.07)
     at = height * 0.52
     if d.kind == "travel mug":
         lid = d.other("lid", same=0.1, colors=("black", "white", "gray"))
@@ -57,8 +65,7 @@ def build_mug(s: Shape, d: Draw) -> None:
                 (0, -0.05, 0))  # fmt: skip
     elif d.kind != "espresso cup" and d.flag("stripe", 0.2):
         s.cylinder("stripe", d.other("stripe", same=0.0), radius * 1.04, height * 0.16, (0, height * 0.2, 0))
-        _recut(s, profile, 0.06, 0.07)
-    if d.kind == "beer mug" or d.flag("handle", {"tea cup": 0.85, "travel mug": 0.35}.get(d.kind, 0.85)):
+    if d.flag("handle", {"beer mug": 0.98, "travel mug": 0.35}.get(d.kind, 0.85)):
         handle = d.other("handle", same=0.65)
         reach = max(min(height * d.between(0.25, 0.31), 0.3), 0.13)
         near = radius * {"tea cup": 0.9, "travel mug": 0.84}.get(d.kind, 0.96)
@@ -69,13 +76,8 @@ def build_mug(s: Shape, d: Draw) -> None:
             for y in (-half, half):
                 s.bar("handle", handle, (near - 0.02, at + y, 0), (out, at + y, 0), thick)
             s.bar("handle", handle, (out, at - half, 0), (out, at + half, 0), thick)
-
-
-def _recut(s: Shape, profile: Profile, wall: float, floor: float) -> None:
-    """Open the vessel again after a solid band was put around it."""
-    paint = s.parts[-1].material
-    inner = [(max(r - wall, 0.02), y) for r, y in profile if y > floor]
-    s.lathe("inside", paint, [(inner[0][0], floor + 0.03), *inner, (inner[-1][0], inner[-1][1] + 0.1)], (0, 0, 0), cut=True)
+    if d.kind != "travel mug":
+        _hollow(s, inside, profile, 0.06, 0.07)
 
 
 _BOTTLES: dict[str, Profile] = {
@@ -116,7 +118,7 @@ def build_bottle(s: Shape, d: Draw) -> None:
     radius = d.between(*slim)
     height = d.between(0.62, 0.85) if d.kind == "jar" else 1.0
     lift = d.between(-0.05, 0.06)
-    profile = [(r * radius, (y + (lift if 0.3 < y < 0.8 else 0)) * height) for r, y in _BOTTLES[d.kind]]
+    profile = _smooth([(r * radius, (y + (lift if 0.3 < y < 0.8 else 0)) * height) for r, y in _BOTTLES[d.kind]])
     s.lathe("body", body, profile, (0, 0, 0))
     if d.kind != "flask" and d.flag("label", 0.5):
         label = d.other("label", same=0.0)
@@ -176,6 +178,7 @@ def build_vase(s: Shape, d: Draw) -> None:
                 "pot": (0.4, 0.52)}[d.kind]  # fmt: skip
         radius, tall = d.between(*slim), {"round vase": 0.95, "pot": d.between(0.65, 0.85)}.get(d.kind, 1.0)
         profile = [(max(r * radius, 0.09), y * tall) for r, y in _VASES[d.kind]]
+        profile = profile if d.kind == "pot" else _smooth(profile)
         s.lathe("body", body, profile, (0, 0, 0))
         if d.flag("band", 0.35):
             band = d.other("band", same=0.0)
@@ -183,7 +186,7 @@ def build_vase(s: Shape, d: Draw) -> None:
             ring = [(_radius_at(profile, y) * 1.02 + 0.008, y) for y in (low, (low + high) / 2, high)]
             s.lathe("band", band, ring, (0, 0, 0))
         mouth = profile[-1][0] - 0.06
-        s.cone("inside", body, max(profile[-2][0] - 0.07, 0.05), mouth, 0.24, (0, tall - 0.05, 0), cut=True)
+        s.cone("inside", body, max(_radius_at(profile, tall * 0.83) - 0.07, 0.05), mouth, 0.24, (0, tall - 0.05, 0), cut=True)
         rim = tall - 0.12
         if d.kind in ("amphora", "round vase", "tall vase") and (d.flag("handles", 0.85 if d.kind == "amphora" else 0.3)):
             handles = d.other("handles", same=0.7)

@@ -4,13 +4,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.datasets.procedural import aircraft, buildings, cars, electronics, instruments, lighting, lounging, plants, seating, storage, tables, vessels, watercraft, weapons
+from backend.datasets.procedural import (
+    aircraft,
+    beds,
+    benches,
+    buildings,
+    cars,
+    electronics,
+    instruments,
+    lighting,
+    lounging,
+    plants,
+    seating,
+    storage,
+    tables,
+    vessels,
+    watercraft,
+    weapons,
+)
 from backend.datasets.procedural.draw import Category, Draw
 from backend.datasets.procedural.shape import PackedShape, Shape
 
 CATEGORIES: dict[str, Category] = {
     **seating.CATEGORIES,
+    **benches.CATEGORIES,
     **lounging.CATEGORIES,
+    **beds.CATEGORIES,
     **tables.CATEGORIES,
     **storage.CATEGORIES,
     **vessels.CATEGORIES,
@@ -35,7 +54,9 @@ class Sample:
     shape: PackedShape
 
 
-def make(category: str, rng: np.random.Generator, *, kind: str = "", color: str = "", style: str = "") -> Sample:
+def make(
+    category: str, rng: np.random.Generator, *, kind: str = "", color: str = "", style: str = ""
+) -> Sample:
     """A random shape of a category; kind, colour and style may be forced."""
     entry = CATEGORIES[category]
     draw = Draw(entry, rng, kind=kind, color=color, style=style)

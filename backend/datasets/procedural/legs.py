@@ -1,4 +1,4 @@
-"""Legs, casters and pedestals shared by the furniture families."""
+"""Legs, casters, pedestals and armrests shared by the furniture families."""
 
 from backend.datasets.procedural.draw import Draw
 from backend.datasets.procedural.materials import Material
@@ -44,11 +44,17 @@ def leg(s: Shape, material: Material, form: str, x: float, z: float, top: float,
         s.cone("legs", material, thickness * 0.45, thickness * 0.85, top, (x, top / 2, z))
     else:
         radius, out = thickness * 0.48, min(0.22 * top, 0.11)
-        foot = (x + (out if x > 0 else -out if x < 0 else 0), radius, z + (out if z > 0 else -out if z < 0 else 0))
+        foot = (
+            x + (out if x > 0 else -out if x < 0 else 0),
+            radius,
+            z + (out if z > 0 else -out if z < 0 else 0),
+        )
         s.rod("legs", material, foot, (x, top - thickness * 0.55, z), radius, end_radius=thickness * 0.6)
 
 
-def four_legs(s: Shape, material: Material, form: str, x: float, z: float, top: float, thickness: float) -> None:
+def four_legs(
+    s: Shape, material: Material, form: str, x: float, z: float, top: float, thickness: float
+) -> None:
     """Four legs at (+-x, +-z); splayed ones are drawn in at the top so that they stand about there."""
     if form == "splayed":
         x, z = x - min(0.15 * top, 0.08), z - min(0.15 * top, 0.08)
@@ -81,6 +87,24 @@ def pedestal(s: Shape, d: Draw, top: float, reach: float, *, material: Material 
     elif shape == "square":
         s.box("base", legs, (reach * 1.8, 0.065, reach * 1.8), (0, 0.0325, 0))
     else:
-        s.lathe("base", legs, [(reach, 0), (reach * 0.95, 0.05), (thickness * 1.4, 0.14), (thickness, 0.3 * top)],
-                (0, 0, 0))  # fmt: skip
+        s.lathe(
+            "base",
+            legs,
+            [(reach, 0), (reach * 0.95, 0.05), (thickness * 1.4, 0.14), (thickness, 0.3 * top)],
+            (0, 0, 0),
+        )
     s.cylinder("legs", legs, thickness, top, (0, top / 2, 0))
+
+
+def armrests(s: Shape, m: Material, half: float, seat: float, front: float, back: float, rise: float) -> None:
+    """A pair of armrests: a bar from the back forwards, on a post that stands beside the seat."""
+
+    def one() -> None:
+        s.box(
+            "armrests", m, (0.065, 0.055, front - back), (half, seat + rise, (front + back) / 2), round=0.02
+        )
+        s.box(
+            "armrests", m, (0.055, rise + 0.06, 0.055), (half - 0.005, seat + rise / 2 - 0.03, front - 0.06)
+        )
+
+    s.mirror(one)

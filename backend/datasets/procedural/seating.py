@@ -1,15 +1,29 @@
-"""Seating for one and for a row: chair, bench."""
-
-import math
+"""Seating for one: chair."""
 
 from backend.datasets.procedural.draw import Category, Draw, Kind
-from backend.datasets.procedural.legs import LEG_PHRASES, accent, four_legs, leg, leg_form, pedestal, star_base
+from backend.datasets.procedural.legs import (
+    LEG_PHRASES,
+    accent,
+    armrests,
+    four_legs,
+    leg,
+    leg_form,
+    pedestal,
+    star_base,
+)
 from backend.datasets.procedural.materials import Material
 from backend.datasets.procedural.shape import Shape
 
 
-def _back(s: Shape, m: Material, style: str, width: float, height: float, at: tuple[float, float, float],
-          lean: float) -> None:  # fmt: skip
+def _back(
+    s: Shape,
+    m: Material,
+    style: str,
+    width: float,
+    height: float,
+    at: tuple[float, float, float],
+    lean: float,
+) -> None:
     """A back standing on `at` (middle of its lower edge), leaning backwards by `lean` degrees."""
     half = width / 2
 
@@ -21,8 +35,12 @@ def _back(s: Shape, m: Material, style: str, width: float, height: float, at: tu
             s.box("back", m, (width, height, 0.07), (0, height / 2, 0), round=0.025)
         elif style == "arched":
             rise = min(half, height * 0.5)
-            edge = [(half, 0.0), (half, height - rise), (half * 0.87, height - rise * 0.5),
-                    (half * 0.5, height - rise * 0.13)]  # fmt: skip
+            edge = [
+                (half, 0.0),
+                (half, height - rise),
+                (half * 0.87, height - rise * 0.5),
+                (half * 0.5, height - rise * 0.13),
+            ]
             outline = [*edge, (0.0, height), *[(-x, y) for x, y in reversed(edge)]]
             s.prism("back", m, outline, 0.07, (0, 0, 0), round=0.02)
         elif style == "round":
@@ -48,16 +66,6 @@ def _back(s: Shape, m: Material, style: str, width: float, height: float, at: tu
     s.move(build, at, turn=(-lean, 0, 0))
 
 
-def _arms(s: Shape, m: Material, half: float, seat: float, front: float, back: float, rise: float) -> None:
-    """A pair of armrests: a bar from the back forwards, on a post that stands beside the seat."""
-
-    def one() -> None:
-        s.box("armrests", m, (0.065, 0.055, front - back), (half, seat + rise, (front + back) / 2), round=0.02)
-        s.box("armrests", m, (0.055, rise + 0.06, 0.055), (half - 0.005, seat + rise / 2 - 0.03, front - 0.06))
-
-    s.mirror(one)
-
-
 def _dining_chair(s: Shape, d: Draw) -> None:
     seat_paint = d.main("seat")
     back_paint, legs = d.other("back", same=0.85), accent(d)
@@ -72,11 +80,18 @@ def _dining_chair(s: Shape, d: Draw) -> None:
     else:
         s.box("seat", seat_paint, (width, 0.07, depth), (0, seat - 0.035, 0), round=0.02)
     if d.flag("cushion", 0.25):
-        s.box("cushion", d.other("cushion", same=0.2), (width * 0.85, 0.06, depth * 0.8), (0, seat + 0.02, 0.03),
-              round=0.028)  # fmt: skip
+        s.box(
+            "cushion",
+            d.other("cushion", same=0.2),
+            (width * 0.85, 0.06, depth * 0.8),
+            (0, seat + 0.02, 0.03),
+            round=0.028,
+        )
     _back(s, back_paint, style, width, height, (0, seat - 0.03, 0.035 - depth / 2), d.between(2, 12))
     if d.flag("armrests", 0.25):
-        _arms(s, d.other("armrests", same=0.8), width / 2 + 0.01, seat, depth / 2 - 0.03, -depth / 2 - 0.02, 0.2)
+        armrests(
+            s, d.other("armrests", same=0.8), width / 2 + 0.01, seat, depth / 2 - 0.03, -depth / 2 - 0.02, 0.2
+        )
 
 
 def _office_chair(s: Shape, d: Draw) -> None:
@@ -91,12 +106,23 @@ def _office_chair(s: Shape, d: Draw) -> None:
     style = d.pick("back", solid=2, arched=1)
     if gap > 0.03:
         s.box("back", back_paint, (0.12, gap + 0.2, 0.06), (0, seat + gap / 2 + 0.02, -width / 2 + 0.02))
-    _back(s, back_paint, style, width * d.between(0.8, 1.0), height - gap, (0, seat + gap - 0.02, -width / 2 + 0.03),
-          d.between(3, 10))  # fmt: skip
+    _back(
+        s,
+        back_paint,
+        style,
+        width * d.between(0.8, 1.0),
+        height - gap,
+        (0, seat + gap - 0.02, -width / 2 + 0.03),
+        d.between(3, 10),
+    )
     if d.flag("armrests", 0.55):
         arms = d.other("armrests", same=0.3, colors=("black", "gray"))
-        _arms(s, arms, width / 2 + 0.02, seat, width * 0.35, -width * 0.3, 0.2)
-        s.mirror(lambda: s.box("armrests", arms, (0.12, 0.05, 0.06), (width / 2 - 0.02, seat - 0.05, width * 0.35 - 0.06)))
+        armrests(s, arms, width / 2 + 0.02, seat, width * 0.35, -width * 0.3, 0.2)
+        s.mirror(
+            lambda: s.box(
+                "armrests", arms, (0.12, 0.05, 0.06), (width / 2 - 0.02, seat - 0.05, width * 0.35 - 0.06)
+            )
+        )
 
 
 def _armchair(s: Shape, d: Draw) -> None:
@@ -110,11 +136,23 @@ def _armchair(s: Shape, d: Draw) -> None:
     tall = d.pick("back height", high=1, low=1) == "high"
     height = seat + (d.between(0.5, 0.62) if tall else d.between(0.28, 0.36))
     inner = width - 2 * arm
-    s.box("seat", paint, (width - 0.04, seat - foot - 0.1, depth - 0.04), (0, (seat + foot - 0.1) / 2, 0), round=0.02)
+    s.box(
+        "seat",
+        paint,
+        (width - 0.04, seat - foot - 0.1, depth - 0.04),
+        (0, (seat + foot - 0.1) / 2, 0),
+        round=0.02,
+    )
     cushion = d.other("cushions", same=0.75)
     s.box("cushions", cushion, (inner + 0.02, 0.15, depth - 0.12), (0, seat - 0.055, 0.06), round=0.05)
-    s.box("back", paint, (width - 0.02, height - foot, 0.18), (0, (height + foot) / 2, -depth / 2 + 0.09), round=0.06,
-          turn=(-d.between(0, 7), 0, 0))  # fmt: skip
+    s.box(
+        "back",
+        paint,
+        (width - 0.02, height - foot, 0.18),
+        (0, (height + foot) / 2, -depth / 2 + 0.09),
+        round=0.06,
+        turn=(-d.between(0, 7), 0, 0),
+    )
     rise = seat + d.between(0.13, 0.2)
     shape = d.pick("arm form", round=1, square=1)
 
@@ -122,10 +160,17 @@ def _armchair(s: Shape, d: Draw) -> None:
         x = width / 2 - arm / 2
         s.box("armrests", paint, (arm, rise - foot, depth - 0.03), (x, (rise + foot) / 2, 0.01), round=0.03)
         if shape == "round":
-            s.cylinder("armrests", paint, arm * 0.62, depth, (x, rise - arm * 0.2, 0.02), axis="z", round=0.03)
+            s.cylinder(
+                "armrests", paint, arm * 0.62, depth, (x, rise - arm * 0.2, 0.02), axis="z", round=0.03
+            )
         if tall and d.facts["wings"]:
-            s.box("back", paint, (0.08, height - rise + 0.04, 0.26), (x + 0.02, (height + rise) / 2 - 0.04, -depth / 2 + 0.24),
-                  round=0.035)  # fmt: skip
+            s.box(
+                "back",
+                paint,
+                (0.08, height - rise + 0.04, 0.26),
+                (x + 0.02, (height + rise) / 2 - 0.04, -depth / 2 + 0.24),
+                round=0.035,
+            )
 
     d.note("armrests", True)
     if tall:
@@ -141,7 +186,9 @@ def _stool(s: Shape, d: Draw) -> None:
     thick = d.between(0.07, 0.13)
     round_seat = d.pick("seat", round=2, square=1) == "round"
     if round_seat:
-        s.cylinder("seat", paint, width / 2, thick, (0, seat, 0), round=min(0.05, thick * d.between(0.2, 0.5)))
+        s.cylinder(
+            "seat", paint, width / 2, thick, (0, seat, 0), round=min(0.05, thick * d.between(0.2, 0.5))
+        )
     else:
         s.box("seat", paint, (width, thick, width * d.between(0.75, 1.0)), (0, seat, 0), round=0.03)
     form = leg_form(d)
@@ -170,8 +217,15 @@ def _bar_stool(s: Shape, d: Draw) -> None:
         back_height = d.between(0.2, 0.34)
         style = d.pick("back", solid=1, slatted=0.7, open=0.6, arched=0.6)
         d.note("back height", "low")
-        _back(s, d.other("back", same=0.85), style, width * (0.8 if round_seat else 1), back_height,
-              (0, seat - 0.02, -width * (0.38 if round_seat else 0.44)), 5)  # fmt: skip
+        _back(
+            s,
+            d.other("back", same=0.85),
+            style,
+            width * (0.8 if round_seat else 1),
+            back_height,
+            (0, seat - 0.02, -width * (0.38 if round_seat else 0.44)),
+            5,
+        )
     if support == "pedestal":
         pedestal(s, d, seat, d.between(0.19, 0.24), material=legs)
         s.ring("footrest", legs, 0.13, 0.065, (0, seat * 0.36, 0))
@@ -182,8 +236,15 @@ def _bar_stool(s: Shape, d: Draw) -> None:
     d.note("leg count", 4)
     spread = 0.07 if support == "arches" else d.between(0.0, 0.08)
     for side in (1, -1):
-        s.mirror(lambda side=side: s.rod("legs", legs, (reach + spread, 0.03, side * (reach + spread)),
-                                         (reach * 0.85, seat - 0.02, side * reach * 0.85), 0.033))  # fmt: skip
+        s.mirror(
+            lambda side=side: s.rod(
+                "legs",
+                legs,
+                (reach + spread, 0.03, side * (reach + spread)),
+                (reach * 0.85, seat - 0.02, side * reach * 0.85),
+                0.033,
+            )
+        )
     low = reach + spread * 0.65
     if support == "arches":
         for turn in (0, 90):
@@ -204,21 +265,44 @@ def _recliner(s: Shape, d: Draw) -> None:
     width, depth, arm = d.between(0.66, 0.82), d.between(0.6, 0.7), d.between(0.13, 0.17)
     lean, seat = d.between(16, 38), d.between(0.3, 0.36)
     s.box("seat", paint, (width - 0.04, seat - 0.1, depth), (0, seat / 2 - 0.02, 0), round=0.03)
-    s.box("seat", paint, (width - 2 * arm + 0.02, 0.14, depth), (0, seat - 0.03, 0.05), round=0.05, turn=(-4, 0, 0))
+    s.box(
+        "seat",
+        paint,
+        (width - 2 * arm + 0.02, 0.14, depth),
+        (0, seat - 0.03, 0.05),
+        round=0.05,
+        turn=(-4, 0, 0),
+    )
     height = d.between(0.58, 0.72)
 
     def back() -> None:
         s.box("back", paint, (width - arm, height, 0.17), (0, height / 2, 0), round=0.06)
         if d.flag("headrest", 0.6):
-            s.box("headrest", d.other("headrest", same=0.8), (width - arm - 0.08, 0.18, 0.16), (0, height - 0.1, 0.06),
-                  round=0.06)  # fmt: skip
+            s.box(
+                "headrest",
+                d.other("headrest", same=0.8),
+                (width - arm - 0.08, 0.18, 0.16),
+                (0, height - 0.1, 0.06),
+                round=0.06,
+            )
 
     s.move(back, (0, seat - 0.14, -depth / 2 + 0.06), turn=(-lean, 0, 0))
     rise = seat + d.between(0.14, 0.2)
-    s.mirror(lambda: s.box("armrests", paint, (arm, rise, depth + 0.06), ((width - arm) / 2, rise / 2, 0), round=0.05))
+    s.mirror(
+        lambda: s.box(
+            "armrests", paint, (arm, rise, depth + 0.06), ((width - arm) / 2, rise / 2, 0), round=0.05
+        )
+    )
     if d.flag("footrest", 0.65):
         rest = width - 2 * arm + 0.02
-        s.box("footrest", paint, (rest, 0.11, 0.34), (0, seat - 0.1, depth / 2 + 0.17), round=0.045, turn=(18, 0, 0))
+        s.box(
+            "footrest",
+            paint,
+            (rest, 0.11, 0.34),
+            (0, seat - 0.1, depth / 2 + 0.17),
+            round=0.045,
+            turn=(18, 0, 0),
+        )
 
 
 def _rocking_chair(s: Shape, d: Draw) -> None:
@@ -229,22 +313,41 @@ def _rocking_chair(s: Shape, d: Draw) -> None:
     d.note("back height", "high")
     reach, radius = depth / 2 - 0.04, d.between(0.8, 1.0)
     half = width / 2 - 0.03
-    s.mirror(lambda: s.arc("rockers", frame, radius, 0.07, d.between(26, 30), (half, radius, 0), turn=(0, 90, 180)))
+    s.mirror(
+        lambda: s.arc("rockers", frame, radius, 0.07, d.between(26, 30), (half, radius, 0), turn=(0, 90, 180))
+    )
     foot = radius - (radius**2 - reach**2) ** 0.5 - 0.01
     for z in (reach, -reach):
         s.mirror(lambda z=z: s.rod("legs", frame, (half, foot, z), (half - 0.01, seat - 0.03, z), 0.032))
     s.box("seat", paint, (width, 0.075, depth), (0, seat, 0), round=0.02)
-    _back(s, d.other("back", same=0.9), style, width, d.between(0.52, 0.64), (0, seat, -depth / 2 + 0.04), d.between(9, 16))
+    _back(
+        s,
+        d.other("back", same=0.9),
+        style,
+        width,
+        d.between(0.52, 0.64),
+        (0, seat, -depth / 2 + 0.04),
+        d.between(9, 16),
+    )
     if d.flag("armrests", 0.75):
-        _arms(s, d.other("armrests", same=0.9), half + 0.03, seat, depth / 2 - 0.02, -depth / 2 - 0.06, 0.2)
+        armrests(
+            s, d.other("armrests", same=0.9), half + 0.03, seat, depth / 2 - 0.02, -depth / 2 - 0.06, 0.2
+        )
 
 
 def _children_chair(s: Shape, d: Draw) -> None:
     paint, legs = d.main("seat"), accent(d, same=0.2)
     d.note("legs", "little")
     width, seat = d.between(0.56, 0.7), d.between(0.28, 0.36)
-    four_legs(s, legs, d.pick("leg form", cylindrical=1, splayed=1.2, tapered=0.8), width / 2 - 0.08, width / 2 - 0.08,
-              seat - 0.03, d.between(0.085, 0.11))  # fmt: skip
+    four_legs(
+        s,
+        legs,
+        d.pick("leg form", cylindrical=1, splayed=1.2, tapered=0.8),
+        width / 2 - 0.08,
+        width / 2 - 0.08,
+        seat - 0.03,
+        d.between(0.085, 0.11),
+    )
     s.box("seat", paint, (width, 0.11, width * 0.92), (0, seat, 0), round=0.05)
     back, height = d.other("back", same=0.8), d.between(0.4, 0.52)
     style = d.pick("back", round=1, arched=1, solid=0.8)
@@ -255,7 +358,7 @@ def _children_chair(s: Shape, d: Draw) -> None:
         y = seat + height - (0.06 if style != "solid" else 0.0)
         s.mirror(lambda: s.ball("ears", back, (0.17, 0.17, 0.085), (out, y, z - 0.03)))
     if d.flag("armrests", 0.25):
-        _arms(s, d.other("armrests", same=0.7), width / 2, seat, width * 0.36, z, 0.17)
+        armrests(s, d.other("armrests", same=0.7), width / 2, seat, width * 0.36, z, 0.17)
 
 
 def _egg_chair(s: Shape, d: Draw) -> None:
@@ -264,8 +367,16 @@ def _egg_chair(s: Shape, d: Draw) -> None:
     tall = size * d.between(0.95, 1.15)
     y = lift + tall / 2 - 0.04
     s.ball("shell", shell, (size, tall, size * 0.86), (0, y, 0))
-    s.ball("shell", shell, (size - 0.15, tall - 0.15, size * 0.86), (0, y + 0.05, size * d.between(0.2, 0.26)), cut=True)
-    s.box("shell", shell, (size * 1.2, tall, size * 0.4), (0, y + 0.1, size * 0.5), cut=True, turn=(-18, 0, 0))
+    s.ball(
+        "shell",
+        shell,
+        (size - 0.15, tall - 0.15, size * 0.86),
+        (0, y + 0.05, size * d.between(0.2, 0.26)),
+        cut=True,
+    )
+    s.box(
+        "shell", shell, (size * 1.2, tall, size * 0.4), (0, y + 0.1, size * 0.5), cut=True, turn=(-18, 0, 0)
+    )
     cushion = d.other("cushion", same=0.25)
     s.ball("cushion", cushion, (size * 0.68, 0.16, size * 0.56), (0, y - tall * 0.27, 0.03))
     legs = d.other("legs", same=0.2, colors=("black", "white"), patterns=("metal", "wood"))
@@ -290,93 +401,15 @@ def build_chair(s: Shape, d: Draw) -> None:
     _CHAIRS[d.kind](s, d)
 
 
-def build_bench(s: Shape, d: Draw) -> None:
-    """A long seat. Lengths are about 1, so a board of 0.06 stays thick enough."""
-    paint = d.main("seat")
-    length, depth, seat = d.between(0.85, 1.05), d.between(0.28, 0.38), d.between(0.28, 0.38)
-    d.note("length", "long" if length / seat > 3.0 else "short")
-    if d.kind == "stone bench":
-        d.note("has back", False)
-        form = d.pick("support", blocks=1, columns=0.7, arch=0.6)
-        if form == "arch":
-            s.box("seat", paint, (length, seat, depth), (0, seat / 2, 0), round=0.015)
-            inner = length * d.between(0.62, 0.74)
-            s.box("seat", paint, (inner, seat * 1.2, depth * 2), (0, seat * 0.03, 0), round=d.between(0.02, 0.12), cut=True)
-            return
-        s.box("seat", paint, (length, 0.09, depth), (0, seat - 0.045, 0), round=0.015)
-        legs, x = d.other("legs", same=0.7, patterns=("concrete", "marble")), length * d.between(0.3, 0.4)
-        if form == "blocks":
-            s.mirror(lambda: s.box("legs", legs, (d.between(0.09, 0.16), seat - 0.05, depth * 0.8), (x, seat / 2 - 0.025, 0)))
-        else:
-            profile = [(0.11, 0), (0.11, 0.05), (0.075, 0.08), (0.065, seat * 0.5), (0.09, seat - 0.05)]
-            s.mirror(lambda: s.lathe("legs", legs, profile, (x, 0, 0)))
-        return
-    if d.kind == "storage bench":
-        top = d.other("cushion", same=0.3)
-        s.box("seat", paint, (length, seat - 0.05, depth), (0, seat / 2 - 0.025, 0), round=0.015)
-        s.box("cushion", top, (length + 0.02, 0.08, depth + 0.02), (0, seat - 0.02, 0), round=0.035)
-        d.note("cushion", True)
-        d.note("legs", False)
-        if d.flag("has back", 0.4):
-            s.box("back", paint, (length, seat + 0.3, 0.07), (0, seat / 2 + 0.15, -depth / 2 + 0.035), round=0.015)
-        return
-    if d.kind == "curved bench":
-        d.note("has back", False)
-        radius, wide = d.between(0.62, 0.8), d.between(0.18, 0.26)
-        legs = accent(d, same=0.4)
-        s.cylinder("seat", paint, radius, 0.085, (0, seat, 0), round=0.015)
-        s.cylinder("seat", paint, radius - wide, 0.2, (0, seat, 0), cut=True)
-        s.box("seat", paint, (3, 1, 2), (0, seat, 1 - radius * 0.42), cut=True)
-        middle = radius - wide / 2
-        for angle in (-0.72, 0.0, 0.72):
-            x, z = middle * math.sin(angle), -middle * math.cos(angle)
-            s.cylinder("legs", legs, wide * 0.3, seat, (x, seat / 2, z))
-        return
-    legs = accent(d, same=0.4)
-    form = leg_form(d)
-    four_legs(s, legs, form, length / 2 - 0.08, depth / 2 - 0.05, seat - 0.03, d.between(0.062, 0.08))
-    if d.kind == "upholstered bench":
-        d.note("has back", False)
-        d.note("cushion", True)
-        s.box("seat", paint, (length, 0.13, depth), (0, seat, 0), round=0.05)
-        if d.flag("armrests", 0.3):
-            s.mirror(lambda: s.box("armrests", paint, (0.1, 0.24, depth), (length / 2 - 0.03, seat + 0.06, 0), round=0.045))
-        return
-    if d.kind == "simple bench":
-        d.note("has back", False)
-        s.box("seat", paint, (length, d.between(0.065, 0.1), depth * 0.9), (0, seat, 0), round=0.012)
-        return
-    for z in (-0.33, 0.0, 0.33):
-        s.box("seat", paint, (length, 0.06, depth * 0.27), (0, seat, z * depth), round=0.012)
-    s.mirror(lambda: s.box("legs", legs, (0.06, 0.06, depth - 0.04), (length / 2 - 0.1, seat - 0.05, 0)))
-    d.note("has back", True)
-    d.pick("back", slatted=1, vertical=0.7, solid=0.4)
-    height, back = d.between(0.3, 0.4), d.other("back", same=0.9)
-
-    def rest() -> None:
-        if d.facts["back"] == "solid":
-            s.box("back", back, (length, height - 0.08, 0.06), (0, height / 2 + 0.04, 0))
-        elif d.facts["back"] == "slatted":
-            for y in (0.4, 0.85):
-                s.box("back", back, (length, height * 0.3, 0.055), (0, y * height, 0))
-        else:
-            s.box("back", back, (length, 0.075, 0.06), (0, height - 0.04, 0))
-            for i in range(7):
-                s.box("back", back, (0.06, height, 0.05), ((i - 3) * (length - 0.1) / 6, height / 2, 0))
-        s.mirror(lambda: s.box("legs", legs, (0.06, height, 0.06), (length / 2 - 0.1, height / 2, -0.02)))
-
-    s.move(rest, (0, seat - 0.03, -depth / 2 + 0.02), turn=(-d.between(4, 12), 0, 0))
-    if d.flag("armrests", 0.6):
-        _arms(s, legs, length / 2 - 0.02, seat, depth / 2 - 0.01, -depth / 2 - 0.02, 0.18)
-
-
 CATEGORIES = {
     "chair": Category(
         name="chair",
         nouns=("chair", "seat"),
         kinds={
             "dining chair": Kind(("dining chair", "kitchen chair", "side chair", "chair"), 4),
-            "office chair": Kind(("office chair", "swivel chair", "desk chair", "swivel chair with wheels"), 1.6),
+            "office chair": Kind(
+                ("office chair", "swivel chair", "desk chair", "swivel chair with wheels"), 1.6
+            ),
             "armchair": Kind(("armchair", "easy chair", "lounge chair", "club chair"), 1.6),
             "stool": Kind(("stool", "footstool", "low stool"), 1),
             "bar stool": Kind(("bar stool", "high stool", "counter stool", "barstool"), 1.2),
@@ -407,7 +440,11 @@ CATEGORIES = {
             ("arm form", "square"): ("with square armrests", "with boxy arms"),
             ("wings", True): ("with wings", "wing backed", "with a wing back"),
             ("support", "pedestal"): ("on a pedestal", "with a pedestal"),
-            ("support", "arches"): ("with metal arches as a design feature", "with arches", "with arched supports"),
+            ("support", "arches"): (
+                "with metal arches as a design feature",
+                "with arches",
+                "with arched supports",
+            ),
             ("footrest", True): ("with a footrest", "with an extended footrest"),
             ("footrest", False): ("without a footrest",),
             ("headrest", True): ("with a headrest",),
@@ -417,36 +454,5 @@ CATEGORIES = {
         },
         materials={"wood": 2.0, "leather": 0.8, "metal": 0.7, "fabric": 0.7},
         size=0.95,
-    ),
-    "bench": Category(
-        name="bench",
-        nouns=("bench",),
-        kinds={
-            "park bench": Kind(("park bench", "garden bench", "bench"), 2.5),
-            "simple bench": Kind(("simple bench", "plank bench", "bench"), 1.5),
-            "stone bench": Kind(("slab bench", "block bench", "bench"), 1.4),
-            "upholstered bench": Kind(("upholstered bench", "padded bench", "piano bench"), 1),
-            "storage bench": Kind(("storage bench", "box bench", "chest bench"), 0.8),
-            "curved bench": Kind(("curved bench", "round bench", "crescent bench"), 0.7),
-        },
-        build=build_bench,
-        phrases={
-            **LEG_PHRASES,
-            ("has back", True): ("with a back", "with a backrest"),
-            ("has back", False): ("without a back", "backless", "without a backrest"),
-            ("armrests", True): ("with armrests", "with arms"),
-            ("armrests", False): ("without armrests", "armless"),
-            ("back", "slatted"): ("with a slatted back", "with horizontal slats"),
-            ("back", "vertical"): ("with vertical slats", "with vertical bars in the back"),
-            ("back", "solid"): ("with a solid back",),
-            ("cushion", True): ("with a cushion", "cushioned", "padded"),
-            ("length", "long"): ("long",),
-            ("length", "short"): ("short", "compact"),
-            ("support", "blocks"): ("on two blocks", "with block legs"),
-            ("support", "columns"): ("on two columns", "with column legs"),
-            ("support", "arch"): ("in one piece", "with solid sides"),
-        },
-        materials={"wood": 2.5, "metal": 1, "marble": 1, "concrete": 1},
-        size=0.8,
     ),
 }

@@ -9,14 +9,35 @@ _SEAM = 0.026
 """Width of the dark joint between two fronts."""
 
 
-def _fronts(s: Shape, d: Draw, paint: Material, name: str, columns: int, rows: int,
-            box: tuple[float, float, float, float], z: float, *, handle: str = "knob") -> None:  # fmt: skip
+def _fronts(
+    s: Shape,
+    d: Draw,
+    paint: Material,
+    name: str,
+    columns: int,
+    rows: int,
+    box: tuple[float, float, float, float],
+    z: float,
+    *,
+    handle: str = "knob",
+) -> None:
     """A grid of doors or drawers over (left, bottom, right, top), standing out from a dark panel at z."""
     left, bottom, right, top = box
     middle = ((left + right) / 2, (bottom + top) / 2)
-    s.box("seams", d.fixed("seams", "gray" if paint.color == "black" else "black"), (right - left - 0.005, top - bottom - 0.005, 0.04), (*middle, z - 0.012), round=0)
+    s.box(
+        "seams",
+        d.fixed("seams", "gray" if paint.color == "black" else "black"),
+        (right - left - 0.005, top - bottom - 0.005, 0.04),
+        (*middle, z - 0.012),
+        round=0,
+    )
     wide, high = (right - left) / columns, (top - bottom) / rows
-    metal = d.other("handles", same=0.05, colors=("white",) if paint.color == "black" else ("black", "white"), patterns=("metal", "gold"))
+    metal = d.other(
+        "handles",
+        same=0.05,
+        colors=("white",) if paint.color == "black" else ("black", "white"),
+        patterns=("metal", "gold"),
+    )
     for i in range(columns):
         for k in range(rows):
             x, y = left + (i + 0.5) * wide, bottom + (k + 0.5) * high
@@ -37,7 +58,9 @@ def _foot(s: Shape, d: Draw, width: float, depth: float, probability: float) -> 
     if d.flag("legs", probability):
         long = d.pick("legs", little=1.4, long=1) == "long"
         foot = d.between(0.15, 0.24) if long else d.between(0.06, 0.1)
-        four_legs(s, accent(d, same=0.25), leg_form(d), width / 2 - 0.05, depth / 2 - 0.045, foot + 0.02, 0.065)
+        four_legs(
+            s, accent(d, same=0.25), leg_form(d), width / 2 - 0.05, depth / 2 - 0.045, foot + 0.02, 0.065
+        )
         return foot
     return 0.0
 
@@ -53,7 +76,7 @@ def build_cabinet(s: Shape, d: Draw) -> None:
         "nightstand": (d.between(0.62, 0.8), d.between(0.55, 0.7), d.between(0.62, 0.85)),
         "display cabinet": (d.between(0.5, 0.7), d.between(0.26, 0.34), d.between(0.92, 1.02)),
         "filing cabinet": (d.between(0.38, 0.48), d.between(0.42, 0.55), d.between(0.7, 1.0)),
-    }[d.kind]  # fmt: skip
+    }[d.kind]
     chances = {"cupboard": 0.5, "wardrobe": 0.35, "sideboard": 0.75, "filing cabinet": 0.0}
     foot = _foot(s, d, width, depth, chances.get(d.kind, 0.55))
     if d.kind == "sideboard":
@@ -62,12 +85,24 @@ def build_cabinet(s: Shape, d: Draw) -> None:
     if d.kind in ("cupboard", "wardrobe", "chest of drawers", "sideboard", "nightstand"):
         crown = d.pick("cornice", none=1.6, flat=1, arched=0.5 if d.kind in ("cupboard", "wardrobe") else 0.0)
         if crown == "flat":
-            s.box("top", d.other("top", same=0.6, patterns=("wood", "marble"), colors=("white", "black")),
-                  (width + 0.06, 0.055, depth + 0.05), (0, height + 0.01, 0.005), round=0.01)  # fmt: skip
+            s.box(
+                "top",
+                d.other("top", same=0.6, patterns=("wood", "marble"), colors=("white", "black")),
+                (width + 0.06, 0.055, depth + 0.05),
+                (0, height + 0.01, 0.005),
+                round=0.01,
+            )
         elif crown == "arched":
             rise = d.between(0.07, 0.13)
-            outline = [(width / 2, -0.03), (width / 2, 0.0), (width * 0.3, rise * 0.8), (0, rise),
-                       (-width * 0.3, rise * 0.8), (-width / 2, 0.0), (-width / 2, -0.03)]  # fmt: skip
+            outline = [
+                (width / 2, -0.03),
+                (width / 2, 0.0),
+                (width * 0.3, rise * 0.8),
+                (0, rise),
+                (-width * 0.3, rise * 0.8),
+                (-width / 2, 0.0),
+                (-width / 2, -0.03),
+            ]
             s.prism("top", body, outline, depth, (0, height, 0), round=0.01)
     front, edge = depth / 2, 0.035
     low, high, half = foot + edge, height - edge, width / 2 - edge
@@ -123,16 +158,43 @@ def build_cabinet(s: Shape, d: Draw) -> None:
             d.note("door count", 2)
             note_drawers(3 if high - low > 0.3 else 2)
             _fronts(s, d, doors, "doors", 2, 1, (-half, low, third, high), front, handle=handle)
-            _fronts(s, d, drawers, "drawers", 1, d.facts["drawer count"], (third, low, half, high), front, handle=handle)
+            _fronts(
+                s,
+                d,
+                drawers,
+                "drawers",
+                1,
+                d.facts["drawer count"],
+                (third, low, half, high),
+                front,
+                handle=handle,
+            )
     elif d.kind == "nightstand":
         if d.flag("open shelf", 0.5):
             split = low + (high - low) * d.between(0.42, 0.55)
-            s.box("shelf", body, (width - 0.14, split - low - 0.02, depth), (0, (low + split) / 2 + 0.01, 0.08), cut=True, round=0)
+            s.box(
+                "shelf",
+                body,
+                (width - 0.14, split - low - 0.02, depth),
+                (0, (low + split) / 2 + 0.01, 0.08),
+                cut=True,
+                round=0,
+            )
             note_drawers(1)
             _fronts(s, d, drawers, "drawers", 1, 1, (-half, split + 0.04, half, high), front, handle=handle)
         else:
             note_drawers(2 + int(d.rng.random() < 0.35))
-            _fronts(s, d, drawers, "drawers", 1, d.facts["drawer count"], (-half, low, half, high), front, handle=handle)
+            _fronts(
+                s,
+                d,
+                drawers,
+                "drawers",
+                1,
+                d.facts["drawer count"],
+                (-half, low, half, high),
+                front,
+                handle=handle,
+            )
     elif d.kind == "display cabinet":
         d.note("glass doors", True)
         d.note("door count", 2)
@@ -141,14 +203,35 @@ def build_cabinet(s: Shape, d: Draw) -> None:
         _fronts(s, d, doors, "doors", 2, 1, (-half, low, half, split), front, handle=handle)
         _fronts(s, d, body, "doors", 2, 1, (-half, split, half, high), front, handle="none")
         pane = half / 2
-        s.mirror(lambda: s.box("glass", glass, (half - 0.13, high - split - 0.13, 0.05), (pane, (split + high) / 2, front + 0.012)))
+        s.mirror(
+            lambda: s.box(
+                "glass",
+                glass,
+                (half - 0.13, high - split - 0.13, 0.05),
+                (pane, (split + high) / 2, front + 0.012),
+            )
+        )
     else:
         note_drawers(d.count("drawer count", 2, 4))
-        _fronts(s, d, drawers, "drawers", 1, d.facts["drawer count"], (-half, low, half, high), front, handle=handle)
+        _fronts(
+            s,
+            d,
+            drawers,
+            "drawers",
+            1,
+            d.facts["drawer count"],
+            (-half, low, half, high),
+            front,
+            handle=handle,
+        )
         if d.flag("wheels", 0.4):
             wheels = d.fixed("wheels", "black")
             for z in (depth / 2 - 0.07, 0.07 - depth / 2):
-                s.mirror(lambda z=z: s.cylinder("wheels", wheels, 0.045, 0.06, (width / 2 - 0.07, -0.015, z), axis="x"))
+                s.mirror(
+                    lambda z=z: s.cylinder(
+                        "wheels", wheels, 0.045, 0.06, (width / 2 - 0.07, -0.015, z), axis="x"
+                    )
+                )
 
 
 def _books(s: Shape, d: Draw, left: float, right: float, y: float, room: float, depth: float) -> None:
@@ -161,21 +244,51 @@ def _books(s: Shape, d: Draw, left: float, right: float, y: float, room: float, 
             break
         tall = room * d.between(0.6, 0.9)
         paint = d.fixed("books", str(d.rng.choice(colors)))
-        s.box("books", paint, (wide, tall + 0.02, depth * 0.72), (x + wide / 2, y + tall / 2 - 0.01, -depth * 0.04), round=0.006)
+        s.box(
+            "books",
+            paint,
+            (wide, tall + 0.02, depth * 0.72),
+            (x + wide / 2, y + tall / 2 - 0.01, -depth * 0.04),
+            round=0.006,
+        )
         x += wide
 
 
-def _grid(s: Shape, d: Draw, paint: Material, width: float, depth: float, low: float, top: float, rows: int, columns: int,
-          books: float) -> None:  # fmt: skip
+def _grid(
+    s: Shape,
+    d: Draw,
+    paint: Material,
+    width: float,
+    depth: float,
+    low: float,
+    top: float,
+    rows: int,
+    columns: int,
+    books: float,
+) -> None:
     """Sides, shelves and uprights of an open case between heights `low` and `top`; books by chance."""
     board = 0.055
-    s.mirror(lambda: s.box("sides", paint, (board, top - low, depth), (width / 2 - board / 2, (top + low) / 2, 0), round=0.006))
+    s.mirror(
+        lambda: s.box(
+            "sides",
+            paint,
+            (board, top - low, depth),
+            (width / 2 - board / 2, (top + low) / 2, 0),
+            round=0.006,
+        )
+    )
     step = (top - low - board) / rows
     for i in range(rows + 1):
         s.box("shelves", paint, (width, board, depth), (0, low + board / 2 + i * step, 0), round=0.006)
     cell = (width - board) / columns
     for i in range(1, columns):
-        s.box("shelves", paint, (board, top - low, depth), (i * cell - (width - board) / 2, (top + low) / 2, 0), round=0.006)
+        s.box(
+            "shelves",
+            paint,
+            (board, top - low, depth),
+            (i * cell - (width - board) / 2, (top + low) / 2, 0),
+            round=0.006,
+        )
     for i in range(rows):
         for k in range(columns):
             if d.rng.random() < books:
@@ -198,7 +311,7 @@ def build_bookshelf(s: Shape, d: Draw) -> None:
         "wide bookshelf": (d.between(0.85, 1.02), d.between(0.8, 1.0), int(d.rng.integers(3, 5)), 2),
         "cabinet bookcase": (d.between(0.5, 0.68), d.between(0.95, 1.02), int(d.rng.integers(2, 4)), 1),
         "narrow bookshelf": (d.between(0.28, 0.36), d.between(0.95, 1.05), int(d.rng.integers(4, 6)), 1),
-    }[d.kind]  # fmt: skip
+    }[d.kind]
     if d.kind == "cube shelf":
         size = int(d.rng.integers(2, 5))
         rows = columns = min(size, 4)
@@ -215,13 +328,35 @@ def build_bookshelf(s: Shape, d: Draw) -> None:
         d.note("doors", True)
         wide = depth + d.between(0.0, 0.08)
         doors = d.other("doors", same=0.6, patterns=("wood",), colors=("white", "black", "gray"))
-        s.box("cupboard", paint, (width + 0.03, low - bottom + 0.03, wide), (0, (low + bottom) / 2 + 0.015, 0), round=0.01)
+        s.box(
+            "cupboard",
+            paint,
+            (width + 0.03, low - bottom + 0.03, wide),
+            (0, (low + bottom) / 2 + 0.015, 0),
+            round=0.01,
+        )
         half = width / 2 - 0.02
-        _fronts(s, d, doors, "doors", 2, 1, (-half, bottom + 0.03, half, low - 0.005), wide / 2, handle=d.pick("handles", knob=1, bar=1))
+        _fronts(
+            s,
+            d,
+            doors,
+            "doors",
+            2,
+            1,
+            (-half, bottom + 0.03, half, low - 0.005),
+            wide / 2,
+            handle=d.pick("handles", knob=1, bar=1),
+        )
     closed = d.flag("back panel", 0.65)
     if closed:
         back = d.other("back panel", same=0.7, colors=("white", "black", "beige"), patterns=("wood",))
-        s.box("back", back, (width - 0.02, height - low - 0.02, 0.05), (0, (height + low) / 2, -depth / 2 + 0.025), round=0)
+        s.box(
+            "back",
+            back,
+            (width - 0.02, height - low - 0.02, 0.05),
+            (0, (height + low) / 2, -depth / 2 + 0.025),
+            round=0,
+        )
     _grid(s, d, paint, width, depth, low, height, rows, columns, books)
 
 

@@ -6,8 +6,16 @@ from backend.datasets.procedural.materials import Material
 from backend.datasets.procedural.shape import Shape
 
 
-def _top(s: Shape, paint: Material, outline: str, width: float, depth: float, thick: float, y: float,
-         name: str = "top") -> None:  # fmt: skip
+def _top(
+    s: Shape,
+    paint: Material,
+    outline: str,
+    width: float,
+    depth: float,
+    thick: float,
+    y: float,
+    name: str = "top",
+) -> None:
     """A table top whose upper face is at y."""
     middle = y - thick / 2
     if outline == "round":
@@ -30,12 +38,22 @@ def _outline(d: Draw, **options: float) -> tuple[str, float, float]:
     return outline, width, width * (d.between(0.5, 0.62) if outline == "oval" else d.between(0.42, 0.62))
 
 
-def _shelf_under(s: Shape, d: Draw, outline: str, width: float, depth: float, height: float, probability: float,
-                 material: Material) -> None:  # fmt: skip
+def _shelf_under(
+    s: Shape,
+    d: Draw,
+    outline: str,
+    width: float,
+    depth: float,
+    height: float,
+    probability: float,
+    material: Material,
+) -> None:
     """Now and then a second board between the legs: the "double layers" of the captions."""
     if d.flag("double layers", probability):
         paint = d.other("shelf", same=0.75, patterns=("wood", "glass", "metal"), colors=("white", "black"))
-        _top(s, paint, outline, width * 0.84, depth * 0.84, 0.055, height * d.between(0.3, 0.42), name="shelf")
+        _top(
+            s, paint, outline, width * 0.84, depth * 0.84, 0.055, height * d.between(0.3, 0.42), name="shelf"
+        )
 
 
 def _on_legs(s: Shape, d: Draw, height: float, layers: float, **options: float) -> None:
@@ -78,7 +96,11 @@ def _pedestal_table(s: Shape, d: Draw) -> None:
         d.note("base", "feet")
         s.cylinder("legs", legs, d.between(0.04, 0.06), height - 0.03, (0, height / 2, 0))
         feet, reach = (3 if outline == "round" and d.rng.random() < 0.4 else 4), depth * 0.4
-        s.around(feet, lambda: s.rod("base", legs, (0, 0.14, 0), (0, 0.035, reach), 0.04, end_radius=0.035), start_deg=45)
+        s.around(
+            feet,
+            lambda: s.rod("base", legs, (0, 0.14, 0), (0, 0.035, reach), 0.04, end_radius=0.035),
+            start_deg=45,
+        )
     else:
         pedestal(s, d, height - 0.03, depth * d.between(0.28, 0.36), material=legs)
 
@@ -124,7 +146,12 @@ def _desk(s: Shape, d: Draw) -> None:
         s.box("drawers", body, (block, height - 0.05, depth - 0.06), (x, (height - 0.05) / 2, 0), round=0.01)
         for i in range(count):
             y = 0.03 + (i + 0.5) * step
-            s.box("seams", d.fixed("seams", "black"), (block - 0.01, 0.022, 0.03), (x, y + step / 2, depth / 2 - 0.03))
+            s.box(
+                "seams",
+                d.fixed("seams", "black"),
+                (block - 0.01, 0.022, 0.03),
+                (x, y + step / 2, depth / 2 - 0.03),
+            )
             s.box("handles", knob, (0.11, 0.045, 0.05), (x, y, depth / 2 - 0.02), round=0.015)
 
     if both:
@@ -137,10 +164,16 @@ def _desk(s: Shape, d: Draw) -> None:
         form = d.pick("leg form", square=1, cylindrical=1, tapered=0.7)
         for z in (depth / 2 - 0.06, -depth / 2 + 0.06):
             leg(s, legs, form, -width / 2 + 0.06, z, height - 0.03, 0.07)
-        s.box("panel", body, (width - block - 0.1, 0.13, 0.05), (-block / 2, height - 0.11, -depth / 2 + 0.08))
+        s.box(
+            "panel", body, (width - block - 0.1, 0.13, 0.05), (-block / 2, height - 0.11, -depth / 2 + 0.08)
+        )
     if d.flag("shelf on top", 0.25):
         s.box("shelf", top, (width, 0.055, 0.2), (0, height + 0.2, -depth / 2 + 0.1))
-        s.mirror(lambda: s.box("shelf", top, (0.055, 0.22, 0.2), (width / 2 - 0.028, height + 0.09, -depth / 2 + 0.1)))
+        s.mirror(
+            lambda: s.box(
+                "shelf", top, (0.055, 0.22, 0.2), (width / 2 - 0.028, height + 0.09, -depth / 2 + 0.1)
+            )
+        )
 
 
 def _coffee_table(s: Shape, d: Draw) -> None:
@@ -158,7 +191,11 @@ def _coffee_table(s: Shape, d: Draw) -> None:
         return
     outline, width, depth = _outline(d, rectangular=1, square=0.6)
     s.box("top", top, (width, 0.075, depth), (0, height - 0.038, 0), round=0.012)
-    s.mirror(lambda: s.box("legs", legs, (0.075, height, depth), (width / 2 - 0.04, height / 2 - 0.01, 0), round=0.012))
+    s.mirror(
+        lambda: s.box(
+            "legs", legs, (0.075, height, depth), (width / 2 - 0.04, height / 2 - 0.01, 0), round=0.012
+        )
+    )
     if d.flag("double layers", 0.5):
         s.box("shelf", legs, (width - 0.05, 0.06, depth - 0.03), (0, height * 0.38, 0))
 
@@ -187,12 +224,26 @@ def _console_table(s: Shape, d: Draw) -> None:
     d.note("top", "rectangular")
     d.note("leg count", 4)
     s.box("top", top, (width, 0.065, depth), (0, height - 0.03, 0), round=0.01)
-    four_legs(s, legs, d.pick("leg form", square=1, cylindrical=1, tapered=0.7), width / 2 - 0.05, depth / 2 - 0.045,
-              height - 0.03, 0.065)  # fmt: skip
+    four_legs(
+        s,
+        legs,
+        d.pick("leg form", square=1, cylindrical=1, tapered=0.7),
+        width / 2 - 0.05,
+        depth / 2 - 0.045,
+        height - 0.03,
+        0.065,
+    )
     if d.flag("drawers", 0.5):
         front = d.other("drawers", same=0.5)
         s.box("drawers", top, (width - 0.06, 0.15, depth - 0.04), (0, height - 0.12, 0))
-        s.mirror(lambda: s.box("drawers", front, (width / 2 - 0.07, 0.11, 0.05), (width / 4 - 0.01, height - 0.125, depth / 2 - 0.03)))
+        s.mirror(
+            lambda: s.box(
+                "drawers",
+                front,
+                (width / 2 - 0.07, 0.11, 0.05),
+                (width / 4 - 0.01, height - 0.125, depth / 2 - 0.03),
+            )
+        )
     if d.flag("double layers", 0.5):
         s.box("shelf", top, (width - 0.06, 0.055, depth - 0.04), (0, height * 0.22, 0))
 
@@ -224,7 +275,9 @@ CATEGORIES = {
             "dining table": Kind(("dining table", "kitchen table", "table"), 3),
             "coffee table": Kind(("coffee table", "low table", "tea table"), 2),
             "desk": Kind(("desk", "writing desk", "office desk", "work desk"), 1.5),
-            "pedestal table": Kind(("pedestal table", "bistro table", "single leg table", "single legged table"), 1.8),
+            "pedestal table": Kind(
+                ("pedestal table", "bistro table", "single leg table", "single legged table"), 1.8
+            ),
             "side table": Kind(("side table", "end table", "small table"), 1.1),
             "trestle table": Kind(("trestle table", "work table"), 0.9),
             "picnic table": Kind(("picnic table", "beer garden table"), 0.6),
@@ -233,11 +286,23 @@ CATEGORIES = {
         build=build_table,
         phrases={
             **LEG_PHRASES,
-            ("top", "round"): ("round", "circular", "round shaped", "with a round top", "with a circular top"),
+            ("top", "round"): (
+                "round",
+                "circular",
+                "round shaped",
+                "with a round top",
+                "with a circular top",
+            ),
             ("top", "square"): ("square", "square shaped", "with a square top"),
             ("top", "oval"): ("oval", "with an oval top", "oval shaped"),
             ("top", "rectangular"): ("rectangular", "with a rectangular top"),
-            ("double layers", True): ("double layers", "double layer", "two tier", "with two layers", "with a shelf underneath"),
+            ("double layers", True): (
+                "double layers",
+                "double layer",
+                "two tier",
+                "with two layers",
+                "with a shelf underneath",
+            ),
             ("double layers", False): ("single layer", "without a shelf"),
             ("base", "round"): ("with a round base", "with a circular base"),
             ("base", "square"): ("with a square base",),

@@ -27,7 +27,7 @@ def _ship_hull(s: Shape, d: Draw, body: Material, length: float, width: float, h
 def _open_hull(s: Shape, d: Draw, body: Material, length: float, width: float, height: float) -> None:
     """A rounded open boat: half an ellipsoid, hollowed; rim at y = height."""
     s.ball("hull", body, (width, 2 * height, length), (0, height, 0))
-    inside = d.other("inside", same=0.5, colors=("brown", "beige", "white"))
+    inside = d.other("inside", same=0.15, colors=("brown", "beige", "white"))
     s.ball("inside", inside, (width - 0.13, 2 * height - 0.14, length - 0.16), (0, height + 0.015, 0), cut=True)
     s.box("inside", inside, (width * 1.2, height * 2, length * 1.2), (0, height * 2, 0), cut=True)
 
@@ -167,7 +167,7 @@ def _yacht(s: Shape, d: Draw, body: Material) -> None:
 def _rowing_boat(s: Shape, d: Draw, body: Material) -> None:
     """An open boat with thwarts and oars; long and low as a canoe."""
     canoe = d.kind == "canoe"
-    length, width, height = 1.0, d.between(0.25, 0.3) if canoe else d.between(0.36, 0.46), d.between(0.14, 0.19)
+    length, width, height = 1.0, d.between(0.25, 0.3) if canoe else d.between(0.38, 0.48), d.between(0.14, 0.19) if canoe else d.between(0.2, 0.27)
     _open_hull(s, d, body, length, width, height)
     if canoe:
         s.mirror(lambda: s.rod("hull", body, (0, height * 0.4, length * 0.4), (0, height * 1.35, length * 0.49), 0.04, blend=0.03), axis="z")

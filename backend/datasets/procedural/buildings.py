@@ -7,29 +7,52 @@ from backend.datasets.procedural.shape import Shape
 _ROOFS = ("red", "brown", "black", "gray", "blue", "green", "orange")
 
 
-def _gable(s: Shape, paint: Material, wide: float, deep: float, low: float, rise: float, eave: float = 0.06) -> None:
+def _gable(
+    s: Shape, paint: Material, wide: float, deep: float, low: float, rise: float, eave: float = 0.06
+) -> None:
     """A gable roof whose ridge runs along x: the slopes look to the front and back."""
     half = deep / 2 + eave
     drop = rise * eave / half
-    s.prism("roof", paint, [(half, low - drop), (0, low + rise), (-half, low - drop)], wide + 2 * eave, (0, 0, 0), axis="x")
+    s.prism(
+        "roof",
+        paint,
+        [(half, low - drop), (0, low + rise), (-half, low - drop)],
+        wide + 2 * eave,
+        (0, 0, 0),
+        axis="x",
+    )
 
 
-def _gable_front(s: Shape, paint: Material, wall: Material, wide: float, deep: float, low: float, rise: float) -> None:
+def _gable_front(
+    s: Shape, paint: Material, wall: Material, wide: float, deep: float, low: float, rise: float
+) -> None:
     """A gable roof whose ridge runs along z, with the wall's triangle seen from the front."""
     half = wide / 2
     s.prism("walls", wall, [(half, low - 0.02), (0, low + rise), (-half, low - 0.02)], deep, (0, 0, 0))
     thick, eave = 0.075, 0.09
     slope = rise / half
     x, y = half + eave, low - slope * eave
-    s.mirror(lambda: s.prism("roof", paint, [(x, y), (0, low + rise), (0, low + rise + thick * 1.3), (x, y + thick)],
-                             deep + 0.12, (0, 0, 0)))  # fmt: skip
+    s.mirror(
+        lambda: s.prism(
+            "roof",
+            paint,
+            [(x, y), (0, low + rise), (0, low + rise + thick * 1.3), (x, y + thick)],
+            deep + 0.12,
+            (0, 0, 0),
+        )
+    )
 
 
 def _hipped(s: Shape, paint: Material, wide: float, deep: float, low: float, rise: float, hip: float) -> None:
     """A roof sloping to all four sides, `hip` of the length at each end sloped. It cuts: build it first."""
     half, top = wide / 2, low + rise
     s.prism("roof", paint, [(deep / 2, low), (0, top), (-deep / 2, low)], wide, (0, 0, 0), axis="x")
-    beyond = [(half, low), (half + 0.3, low - 0.1), (half + 0.3, top + 0.1), (half - hip * 1.1, low + rise * 1.1)]
+    beyond = [
+        (half, low),
+        (half + 0.3, low - 0.1),
+        (half + 0.3, top + 0.1),
+        (half - hip * 1.1, low + rise * 1.1),
+    ]
     s.prism("roof", paint, beyond, deep * 1.2, (0, 0, 0), cut=True)
     s.prism("roof", paint, [(-x, y) for x, y in beyond], deep * 1.2, (0, 0, 0), cut=True)
 
@@ -80,12 +103,38 @@ def _barn(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, gl
     wide, deep, tall = d.between(0.6, 0.75), d.between(0.75, 1.0), d.between(0.36, 0.46)
     knee, rise = d.between(0.14, 0.2), d.between(0.26, 0.34)
     half = wide / 2
-    s.prism("walls", walls, [(half, 0), (half, tall), (half * 0.62, tall + knee), (0, tall + rise), (-half * 0.62, tall + knee),
-                             (-half, tall), (-half, 0)], deep, (0, 0, 0))  # fmt: skip
+    s.prism(
+        "walls",
+        walls,
+        [
+            (half, 0),
+            (half, tall),
+            (half * 0.62, tall + knee),
+            (0, tall + rise),
+            (-half * 0.62, tall + knee),
+            (-half, tall),
+            (-half, 0),
+        ],
+        deep,
+        (0, 0, 0),
+    )
     t = 0.07
-    s.mirror(lambda: s.prism("roof", roof, [(half + 0.05, tall - 0.05), (half * 0.62, tall + knee), (0, tall + rise),
-                                            (0, tall + rise + t), (half * 0.62 + 0.04, tall + knee + t),
-                                            (half + 0.11, tall - 0.03)], deep + 0.1, (0, 0, 0)))  # fmt: skip
+    s.mirror(
+        lambda: s.prism(
+            "roof",
+            roof,
+            [
+                (half + 0.05, tall - 0.05),
+                (half * 0.62, tall + knee),
+                (0, tall + rise),
+                (0, tall + rise + t),
+                (half * 0.62 + 0.04, tall + knee + t),
+                (half + 0.11, tall - 0.03),
+            ],
+            deep + 0.1,
+            (0, 0, 0),
+        )
+    )
     s.box("door", door, (wide * 0.46, tall * 0.8, 0.05), (0, tall * 0.4, deep / 2))
     _window(s, glass, 0, tall + knee * 0.5, deep / 2, 0.15, 0.13)
     if d.flag("silo", 0.4):
@@ -119,7 +168,13 @@ def _tower_house(s: Shape, d: Draw, walls: Material, roof: Material, door: Mater
     for i in range(stories - 1):
         y = 0.33 + step * i
         for x, z in ((0, 1), (1, 0), (-1, 0)):
-            s.box("windows", glass, (0.11, 0.11, 0.06) if z else (0.06, 0.11, 0.11), (x * front * 0.96, y, z * front * 0.96), round=0.004)
+            s.box(
+                "windows",
+                glass,
+                (0.11, 0.11, 0.06) if z else (0.06, 0.11, 0.11),
+                (x * front * 0.96, y, z * front * 0.96),
+                round=0.004,
+            )
 
 
 def _skyscraper(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, glass: Material) -> None:
@@ -130,7 +185,13 @@ def _skyscraper(s: Shape, d: Draw, walls: Material, roof: Material, door: Materi
     if form == "round":
         s.cylinder("walls", walls, radius, top, (0, top / 2, 0))
     elif form == "tapered":
-        s.prism("walls", walls, [(radius * 1.2, 0), (radius * 0.6, top), (-radius * 0.6, top), (-radius * 1.2, 0)], wide, (0, 0, 0))
+        s.prism(
+            "walls",
+            walls,
+            [(radius * 1.2, 0), (radius * 0.6, top), (-radius * 0.6, top), (-radius * 1.2, 0)],
+            wide,
+            (0, 0, 0),
+        )
     elif form == "stepped":
         s.box("walls", walls, (wide * 1.35, top * 0.42, wide * 1.35), (0, top * 0.21, 0))
         s.box("walls", walls, (wide, top * 0.75, wide), (0, top * 0.375, 0))
@@ -186,7 +247,12 @@ def _castle(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
             s.prism("roof", roof, outline, deep * 0.55, (0, 0, -deep * 0.12))
         _window(s, glass, 0, tall + 0.12, deep * 0.11, 0.1, 0.13)
     for i in range(4):
-        s.box("walls", walls, (wide * 0.13, 0.1, 0.09), (wide * (0.22 * i - 0.33), tall + 0.03, deep / 2 - 0.045))
+        s.box(
+            "walls",
+            walls,
+            (wide * 0.13, 0.1, 0.09),
+            (wide * (0.22 * i - 0.33), tall + 0.03, deep / 2 - 0.045),
+        )
     s.box("door", door, (0.18, 0.22, 0.05), (0, 0.11, deep / 2))
     s.cylinder("door", door, 0.09, 0.05, (0, 0.22, deep / 2), axis="z")
 
@@ -200,11 +266,27 @@ def _modern(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
         shift = d.between(-0.1, 0.1) * wide if i else 0.0
         low = i * (tall + 0.05)
         s.box("walls", walls, (wide * share, tall + 0.06, deep * share), (shift, low + tall / 2, 0))
-        s.box("roof", roof, (wide * share + 0.12, 0.06, deep * share + 0.12), (shift, low + tall + 0.02, 0), round=0.006)
-        s.box("windows", glass, (wide * share * 0.42, tall * 0.58, 0.03), (shift + wide * share * 0.2, low + tall * 0.5, front * share),
-              round=0.004)  # fmt: skip
+        s.box(
+            "roof",
+            roof,
+            (wide * share + 0.12, 0.06, deep * share + 0.12),
+            (shift, low + tall + 0.02, 0),
+            round=0.006,
+        )
+        s.box(
+            "windows",
+            glass,
+            (wide * share * 0.42, tall * 0.58, 0.03),
+            (shift + wide * share * 0.2, low + tall * 0.5, front * share),
+            round=0.004,
+        )
         if i:
-            s.box("windows", glass, (wide * share * 0.2, tall * 0.5, 0.03), (shift - wide * share * 0.28, low + tall * 0.5, front * share))
+            s.box(
+                "windows",
+                glass,
+                (wide * share * 0.2, tall * 0.5, 0.03),
+                (shift - wide * share * 0.28, low + tall * 0.5, front * share),
+            )
     d.note("roof", "flat")
     s.box("door", door, (0.14, tall * 0.8, 0.04), (-wide * 0.22, tall * 0.4, front))
     if d.flag("garage", 0.75 if stories == 1 else 0.3):
@@ -213,7 +295,12 @@ def _modern(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
 
 
 def _church(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, glass: Material) -> None:
-    wide, deep, tall, rise = d.between(0.34, 0.44), d.between(0.6, 0.85), d.between(0.3, 0.38), d.between(0.2, 0.3)
+    wide, deep, tall, rise = (
+        d.between(0.34, 0.44),
+        d.between(0.6, 0.85),
+        d.between(0.3, 0.38),
+        d.between(0.2, 0.3),
+    )
     s.box("walls", walls, (wide, tall, deep), (0, tall / 2, 0))
     _gable_front(s, roof, walls, wide, deep, tall, rise)
     side, high = d.between(0.22, 0.28), d.between(0.6, 0.72)
@@ -227,7 +314,11 @@ def _church(s: Shape, d: Draw, walls: Material, roof: Material, door: Material, 
     s.box("door", door, (side * 0.55, 0.22, 0.04), (0, 0.11, z + side / 2))
     _window(s, glass, 0, high * 0.72, z + side / 2, 0.1, 0.14)
     for place in (-0.3, -0.02):
-        s.mirror(lambda place=place: s.box("windows", glass, (0.03, 0.17, 0.1), (wide / 2, tall * 0.55, place * deep)))
+        s.mirror(
+            lambda place=place: s.box(
+                "windows", glass, (0.03, 0.17, 0.1), (wide / 2, tall * 0.55, place * deep)
+            )
+        )
 
 
 _BUILDERS = {
@@ -245,7 +336,9 @@ def build_house(s: Shape, d: Draw) -> None:
     """A building of the drawn kind; the main material is that of the walls."""
     walls = d.main("walls")
     roof = d.other("roof", same=0.1, colors=_ROOFS)
-    door = d.other("door", same=0.0, colors=("brown", "red", "white", "blue", "green", "black"), patterns=("wood",))
+    door = d.other(
+        "door", same=0.0, colors=("brown", "red", "white", "blue", "green", "black"), patterns=("wood",)
+    )
     if d.kind == "skyscraper":
         d.paints.pop("door")
         d.paints.pop("roof")

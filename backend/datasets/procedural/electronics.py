@@ -1,28 +1,11 @@
-"""Electronics: display, telephone, loudspeaker. Screens and speaker cones look towards +z."""
-
-import math
+"""Electronics: display, loudspeaker, and the words of telephone. Screens and cones look towards +z."""
 
 from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
 from backend.datasets.procedural.shape import Shape
+from backend.datasets.procedural.telephones import build_telephone, same_screen
 
 _SCREENS = ("black", "black", "black", "blue", "gray", "white")
-
-
-def _same_screen(body: Material) -> float:
-    """Black bodies mostly have black screens; other screens never take the colour of the body."""
-    return 0.8 if body.color == "black" else 0.0
-
-
-def _rounded(width: float, height: float, corner: float, steps: int = 3) -> list[tuple[float, float]]:
-    """Outline of a rectangle with round corners, about the origin."""
-    points = []
-    for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
-        for i in range(steps + 1):
-            angle = math.pi / 2 * (quarter + i / steps)
-            points.append((sx * (width / 2 - corner) + corner * math.cos(angle),
-                           sy * (height / 2 - corner) + corner * math.sin(angle)))  # fmt: skip
-    return points
 
 
 def _stand(s: Shape, d: Draw, paint: Material, width: float, bottom: float) -> None:
@@ -47,17 +30,32 @@ def _stand(s: Shape, d: Draw, paint: Material, width: float, bottom: float) -> N
         s.bar("base", paint, (-half * 0.8, 0.03, -0.05), (half * 0.8, 0.03, -0.05), 0.07)
 
 
-def _flat_panel(s: Shape, body: Material, screen: Material, width: float, height: float, bottom: float,
-                rim: float, chin: float) -> None:  # fmt: skip
+def _flat_panel(
+    s: Shape,
+    body: Material,
+    screen: Material,
+    width: float,
+    height: float,
+    bottom: float,
+    rim: float,
+    chin: float,
+) -> None:
     """A flat screen in its frame, lower edge at `bottom`; the lower rim is `chin` wider."""
     middle = bottom + height / 2
     s.box("frame", body, (width, height, 0.075), (0, middle, 0), round=0.015)
     s.box("frame", body, (width * 0.5, height * 0.5, 0.07), (0, middle, -0.05), round=0.02)
-    s.box("screen", screen, (width - 2 * rim, height - 2 * rim - chin, 0.03), (0, middle + chin / 2, 0.028), round=0.004)
+    s.box(
+        "screen",
+        screen,
+        (width - 2 * rim, height - 2 * rim - chin, 0.03),
+        (0, middle + chin / 2, 0.028),
+        round=0.004,
+    )
 
 
-def _curved_panel(s: Shape, body: Material, screen: Material, width: float, height: float, bottom: float,
-                  bend: float) -> None:  # fmt: skip
+def _curved_panel(
+    s: Shape, body: Material, screen: Material, width: float, height: float, bottom: float, bend: float
+) -> None:
     def slab(name: str, paint: Material, half: float, tall: float, front: float, back: float) -> None:
         xs = [half * (i / 4 - 1) for i in range(9)]
         curve = [bend * (x / (width / 2)) ** 2 for x in xs]
@@ -72,7 +70,7 @@ def _curved_panel(s: Shape, body: Material, screen: Material, width: float, heig
 def build_display(s: Shape, d: Draw) -> None:
     """A screen with its stand; the main material is that of the frame."""
     body = d.main("frame")
-    screen = d.other("screen", same=_same_screen(body), colors=_SCREENS)
+    screen = d.other("screen", same=same_screen(body), colors=_SCREENS)
     if d.kind in ("crt television", "crt monitor"):
         _build_crt(s, d, body, screen)
         return
@@ -87,8 +85,13 @@ def build_display(s: Shape, d: Draw) -> None:
         _flat_panel(s, body, screen, 1.0, tall, bottom, d.between(0.035, 0.055), 0)
         _stand(s, d, stand, 1.0, bottom)
         if d.flag("soundbar", 0.2):
-            s.box("soundbar", d.other("soundbar", same=0.5, colors=("black", "gray")), (0.7, 0.07, 0.09),
-                  (0, bottom + 0.0, 0.06), round=0.03)  # fmt: skip
+            s.box(
+                "soundbar",
+                d.other("soundbar", same=0.5, colors=("black", "gray")),
+                (0.7, 0.07, 0.09),
+                (0, bottom + 0.0, 0.06),
+                round=0.03,
+            )
     elif d.kind == "curved monitor":
         tall, bottom = d.between(0.38, 0.5), d.between(0.14, 0.22)
         _curved_panel(s, body, screen, 1.0, tall, bottom, d.between(0.1, 0.2))
@@ -116,8 +119,16 @@ def _build_crt(s: Shape, d: Draw, body: Material, screen: Material) -> None:
         bottom = d.between(0.14, 0.28)
         legs = d.other("legs", same=0.3, colors=("black", "brown"), patterns=("wood", "metal"))
         for z in (-0.14, 0.14):
-            s.mirror(lambda z=z: s.rod("legs", legs, (wide * 0.32, bottom + 0.03, z), (wide * 0.4, 0.04, z * 1.6),
-                                       0.042, end_radius=0.034))  # fmt: skip
+            s.mirror(
+                lambda z=z: s.rod(
+                    "legs",
+                    legs,
+                    (wide * 0.32, bottom + 0.03, z),
+                    (wide * 0.4, 0.04, z * 1.6),
+                    0.042,
+                    end_radius=0.034,
+                )
+            )
     elif not television:
         stand = d.other("stand", same=0.6, colors=("gray", "white", "black"))
         bottom = 0.12
@@ -125,7 +136,13 @@ def _build_crt(s: Shape, d: Draw, body: Material, screen: Material) -> None:
     middle = bottom + tall / 2
     s.box("frame", body, (wide, tall, 0.3), (0, middle, 0.1), round=0.035)
     inset = 0.72
-    s.box("back", body, (wide * inset, tall * inset, deep * 0.5), (0, middle - 0.02, -deep * 0.5 + 0.12), round=0.05)
+    s.box(
+        "back",
+        body,
+        (wide * inset, tall * inset, deep * 0.5),
+        (0, middle - 0.02, -deep * 0.5 + 0.12),
+        round=0.05,
+    )
     s.box("back", body, (wide * 0.87, tall * 0.87, deep * 0.4), (0, middle, -0.1), round=0.05)
     knobs = television and d.flag("knobs", 0.6)
     glass = wide * (0.66 if knobs else 0.82)
@@ -134,135 +151,18 @@ def _build_crt(s: Shape, d: Draw, body: Material, screen: Material) -> None:
     if knobs:
         paint = d.other("knobs", same=0.0, colors=("black", "white", "gray"), patterns=("gold", "metal"))
         for y in (0.24, 0.02):
-            s.cylinder("knobs", paint, 0.055, 0.07, (wide * 0.38, middle + tall * y, 0.26), axis="z", round=0.01)
-        s.box("knobs", paint, (0.11, tall * 0.2, 0.03), (wide * 0.38, middle - tall * 0.24, 0.25), round=0.005)
+            s.cylinder(
+                "knobs", paint, 0.055, 0.07, (wide * 0.38, middle + tall * y, 0.26), axis="z", round=0.01
+            )
+        s.box(
+            "knobs", paint, (0.11, tall * 0.2, 0.03), (wide * 0.38, middle - tall * 0.24, 0.25), round=0.005
+        )
     if television and d.flag("antenna", 0.5):
         antenna = d.other("antenna", same=0.1, colors=("black", "gray"), patterns=("metal",))
         top = bottom + tall
         reach, high = d.between(0.2, 0.32), d.between(0.26, 0.38)
         s.ball("antenna", antenna, (0.22, 0.14, 0.22), (0, top, 0.05))
         s.mirror(lambda: s.rod("antenna", antenna, (0.02, top, 0.05), (reach, top + high, 0.05), 0.033))
-
-
-def _keys(s: Shape, paint: Material, wide: float, top: float, rows: int, step: float, z: float) -> None:
-    """Three columns of round keys on a face that looks towards +z."""
-    for row in range(rows):
-        for x in (-1, 0, 1):
-            s.box("keys", paint, (wide * 0.22, step * 0.6, 0.04), (x * wide * 0.29, top - step * row, z), round=0.015)
-
-
-def build_telephone(s: Shape, d: Draw) -> None:
-    """A telephone of the drawn kind; the main material is that of the body."""
-    body = d.main("body")
-    if d.kind == "smartphone":
-        wide, deep = d.between(0.46, 0.56), d.between(0.075, 0.1)
-        screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "black", "black", "blue", "white"))
-        s.prism("body", body, _rounded(wide, 1.0, d.between(0.05, 0.11)), deep, (0, 0.5, 0), round=0.015)
-        button = d.flag("home button", 0.35)
-        rim = 0.1 if button else 0.035
-        s.prism("screen", screen, _rounded(wide - 0.075, 1.0 - 2 * rim, 0.03), 0.03, (0, 0.5, deep / 2 - 0.005))
-        if button:
-            s.cylinder("button", d.fixed("button", "gray"), 0.034, 0.02, (0, 0.052, deep / 2), axis="z")
-        number = d.count("cameras", 1, 3)
-        lens = d.fixed("camera", "black")
-        s.box("camera", body, (0.19, 0.1 + 0.075 * (number - 1), 0.05), (wide * 0.2, 0.9 - 0.04 * (number - 1), -deep / 2),
-              round=0.024)  # fmt: skip
-        for i in range(number):
-            s.cylinder("camera", lens, 0.036, 0.03, (wide * 0.2, 0.9 - 0.08 * i, -deep / 2 - 0.025), axis="z")
-    elif d.kind == "cell phone":
-        wide, deep, tall = d.between(0.4, 0.5), d.between(0.13, 0.2), 1.0
-        screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "green", "gray", "blue"))
-        keys = d.other("keys", same=0.0, colors=("white", "black", "gray"))
-        s.prism("body", body, _rounded(wide, tall, d.between(0.06, 0.17)), deep, (0, tall / 2, 0), round=0.03)
-        s.box("screen", screen, (wide * 0.76, 0.3, 0.03), (0, 0.73, deep / 2), round=0.012)
-        _keys(s, keys, wide, 0.45, 4, 0.105, deep / 2)
-        if d.flag("antenna", 0.55):
-            s.rod("antenna", body, (wide * 0.33, 0.9, -deep * 0.1), (wide * 0.33, 1.0 + d.between(0.16, 0.34), -deep * 0.1), 0.042)
-    elif d.kind == "flip phone":
-        _build_flip(s, d, body)
-    elif d.kind in ("desk phone", "rotary phone"):
-        _build_desk_phone(s, d, body)
-    else:
-        wide = d.between(0.26, 0.32)
-        base = d.other("base", same=0.5, colors=("black", "white", "gray"))
-        keys = d.other("keys", same=0.0, colors=("white", "black", "gray"))
-        screen = d.fixed("screen", "black")
-        lean = (-8, 0, 0)
-
-        def handset() -> None:
-            s.prism("body", body, _rounded(wide, 0.85, 0.09), 0.14, (0, 0.425, 0), round=0.035)
-            s.box("screen", screen, (wide * 0.7, 0.17, 0.03), (0, 0.62, 0.07), round=0.01)
-            _keys(s, keys, wide, 0.46, 4, 0.085, 0.07)
-
-        s.box("base", base, (d.between(0.4, 0.5), 0.13, d.between(0.36, 0.44)), (0, 0.065, 0), round=0.05)
-        s.move(handset, (0, 0.08, 0.0), lean)
-        if d.flag("antenna", 0.45):
-            s.rod("antenna", base, (wide * 0.3, 0.8, -0.1), (wide * 0.3, 1.12, -0.16), 0.034)
-
-
-def _build_flip(s: Shape, d: Draw, body: Material) -> None:
-    wide, thick, angle = d.between(0.44, 0.56), d.between(0.085, 0.12), d.between(10, 40)
-    lower = d.between(0.46, 0.56)
-    screen = d.other("screen", same=_same_screen(body), colors=("black", "black", "blue", "gray"))
-    keys = d.other("keys", same=0.0, colors=("white", "black", "gray"))
-
-    def bottom_half() -> None:
-        s.prism("body", body, _rounded(wide, lower, 0.08), thick, (0, -lower / 2, 0), round=0.02)
-        _keys(s, keys, wide, -lower * 0.28, 4, lower * 0.17, thick / 2)
-
-    def top_half() -> None:
-        s.prism("body", body, _rounded(wide, lower, 0.08), thick, (0, lower / 2, 0), round=0.02)
-        s.box("screen", screen, (wide * 0.76, lower * 0.66, 0.03), (0, lower * 0.54, thick / 2), round=0.012)
-
-    s.move(bottom_half, (0, 0, 0), (-angle, 0, 0))
-    s.move(top_half, (0, 0, 0), (angle * 0.6, 0, 0))
-    s.cylinder("hinge", body, thick * 0.62, wide * 0.9, (0, 0, 0), axis="x", round=0.01)
-    if d.flag("antenna", 0.4):
-        s.rod("antenna", body, (wide * 0.34, 0.2, 0.02), (wide * 0.34, lower + 0.16, 0.08), 0.04)
-
-
-def _build_desk_phone(s: Shape, d: Draw, body: Material) -> None:
-    rotary = d.kind == "rotary phone"
-    wide, deep, front, back = d.between(0.75, 0.95), d.between(0.62, 0.75), d.between(0.1, 0.16), d.between(0.34, 0.46)
-    handset = d.other("handset", same=0.6)
-    half = deep / 2
-    if rotary:
-        side = [(half, 0), (half, front), (half * 0.2, back * 1.05), (-half * 0.75, back * 1.1), (-half, 0)]
-        s.prism("body", body, side, wide * 0.72, (0, 0, 0), axis="x", round=0.05)
-    else:
-        side = [(half, 0), (half, front), (-half, back), (-half, 0)]
-        s.prism("body", body, side, wide, (0, 0, 0), axis="x", round=0.03)
-    slope_y = (front + back) / 2
-    run = -half * 0.8 if rotary else -deep
-    rise = (back * 1.05 - front) if rotary else back - front
-    tilt = math.degrees(math.atan2(rise, -run))
-    keys = d.other("dial" if rotary else "keys", same=0.0, colors=("white", "black", "gray"), patterns=("gold",))
-    if rotary:
-        at, number = half * 0.6, (front + back * 1.05) / 2
-        s.cylinder("dial", keys, wide * 0.2, 0.07, (0, number, at), turn=(tilt, 0, 0))
-        s.cylinder("dial", body, wide * 0.085, 0.1, (0, number, at), turn=(tilt, 0, 0))
-        top, z, stretch = back * 1.1, -half * 0.3, wide * 0.46
-        s.mirror(lambda: s.cylinder("cradle", body, 0.06, 0.14, (wide * 0.2, top + 0.02, z)))
-        s.rod("handset", handset, (-stretch, top + 0.13, z), (stretch, top + 0.13, z), 0.052)
-        s.mirror(lambda: s.cone("handset", handset, 0.115, 0.07, 0.15, (stretch, top + 0.07, z)))
-        return
-
-    def panel() -> None:
-        x, y = wide * 0.17, 0.0
-        for row in range(4):
-            for column in (-1, 0, 1):
-                s.box("keys", keys, (0.095, 0.05, 0.075), (x + column * 0.13, y, -0.02 + row * 0.105), round=0.012)
-        s.box("screen", d.fixed("screen", "black"), (0.36, 0.04, 0.11), (x, y, -0.16), round=0.01)
-
-    s.move(panel, (0, slope_y, 0.0), (tilt, 0, 0))
-    x = -wide * 0.33
-
-    def receiver() -> None:
-        s.rod("handset", handset, (x, 0.13, -half * 0.7), (x, 0.13, half * 0.7), 0.055)
-        for z in (-half * 0.72, half * 0.72):
-            s.box("handset", handset, (0.19, 0.16, 0.2), (x, 0.075, z), round=0.05)
-
-    s.move(receiver, (0, slope_y, 0), (tilt, 0, 0))
 
 
 def _cone(s: Shape, paint: Material, radius: float, x: float, y: float, z: float) -> None:
@@ -275,13 +175,23 @@ def _cone(s: Shape, paint: Material, radius: float, x: float, y: float, z: float
 def build_loudspeaker(s: Shape, d: Draw) -> None:
     """A loudspeaker with round cones on its front; the main material is that of the cabinet."""
     body = d.main("cabinet")
-    cones = d.other("cones", same=0.0, colors=("black", "black", "gray", "white", "red", "yellow"), patterns=("gold", "metal"))
+    cones = d.other(
+        "cones",
+        same=0.0,
+        colors=("black", "black", "gray", "white", "red", "yellow"),
+        patterns=("gold", "metal"),
+    )
     if d.kind == "tower speaker":
         wide, deep, number = d.between(0.27, 0.36), d.between(0.26, 0.36), d.count("cones", 2, 4)
         low = 0.0
         if d.flag("feet", 0.5):
             low = 0.055
-            s.box("feet", d.other("feet", same=0.2, colors=("black", "gray")), (wide + 0.09, 0.06, deep + 0.09), (0, 0.03, 0))
+            s.box(
+                "feet",
+                d.other("feet", same=0.2, colors=("black", "gray")),
+                (wide + 0.09, 0.06, deep + 0.09),
+                (0, 0.03, 0),
+            )
         s.box("cabinet", body, (wide, 1.0, deep), (0, low + 0.5, 0), round=0.012)
         step = min(0.96 / number, wide)
         for i in range(number):
@@ -295,7 +205,9 @@ def build_loudspeaker(s: Shape, d: Draw) -> None:
         _cone(s, cones, wide * d.between(0.19, 0.24), 0, 0.78, deep / 2)
     elif d.kind == "cylindrical speaker":
         radius, tall = d.between(0.24, 0.36), 1.0
-        bands = d.other("bands", same=0.2, colors=("black", "white", "gray"), patterns=("metal", "gold", "wood"))
+        bands = d.other(
+            "bands", same=0.2, colors=("black", "white", "gray"), patterns=("metal", "gold", "wood")
+        )
         s.cylinder("cabinet", body, radius, tall, (0, tall / 2, 0), round=0.02)
         s.cylinder("bands", bands, radius * 1.06, 0.09, (0, 0.045, 0), round=0.01)
         s.cylinder("bands", bands, radius * 1.06, 0.08, (0, tall - 0.02, 0), round=0.02)
@@ -309,13 +221,23 @@ def build_loudspeaker(s: Shape, d: Draw) -> None:
     elif d.kind == "bluetooth speaker":
         radius, long = d.between(0.17, 0.26), d.between(0.6, 1.0)
         s.cylinder("cabinet", body, radius, long * 0.8, (0, radius, 0), axis="x", round=0.03)
-        s.mirror(lambda: s.cylinder("cones", cones, radius * 0.86, 0.12, (long * 0.4 + 0.03, radius, 0), axis="x", round=0.02))
+        s.mirror(
+            lambda: s.cylinder(
+                "cones", cones, radius * 0.86, 0.12, (long * 0.4 + 0.03, radius, 0), axis="x", round=0.02
+            )
+        )
         d.note("cones", 2)
         s.box("feet", body, (long * 0.5, 0.09, radius * 1.1), (0, 0.045, 0))
         if d.flag("handle", 0.4):
             handle = d.other("handle", same=0.3, colors=("black", "gray", "white"))
-            s.mirror(lambda: s.rod("handle", handle, (long * 0.3, 1.6 * radius, 0), (long * 0.3, 2 * radius + 0.1, 0), 0.034))
-            s.rod("handle", handle, (-long * 0.3, 2 * radius + 0.1, 0), (long * 0.3, 2 * radius + 0.1, 0), 0.036)
+            s.mirror(
+                lambda: s.rod(
+                    "handle", handle, (long * 0.3, 1.6 * radius, 0), (long * 0.3, 2 * radius + 0.1, 0), 0.034
+                )
+            )
+            s.rod(
+                "handle", handle, (-long * 0.3, 2 * radius + 0.1, 0), (long * 0.3, 2 * radius + 0.1, 0), 0.036
+            )
     elif d.kind == "speaker on a stand":
         wide, tall, deep = d.between(0.34, 0.44), d.between(0.46, 0.54), d.between(0.3, 0.4)
         stand = d.other("stand", same=0.2, colors=("black", "gray", "white"), patterns=("metal", "wood"))
@@ -345,10 +267,16 @@ CATEGORIES = {
         name="display",
         nouns=("display", "monitor", "screen"),
         kinds={
-            "computer monitor": Kind(("computer monitor", "desktop monitor", "pc monitor", "flat screen monitor"), 2.5),
+            "computer monitor": Kind(
+                ("computer monitor", "desktop monitor", "pc monitor", "flat screen monitor"), 2.5
+            ),
             "television": Kind(("TV", "television", "flat screen TV", "TV monitor", "flat television"), 2),
-            "curved monitor": Kind(("curved monitor", "ultrawide monitor", "curved display", "wide curved screen"), 1.2),
-            "crt television": Kind(("old television", "retro TV", "CRT television", "vintage television", "tube TV"), 1.5),
+            "curved monitor": Kind(
+                ("curved monitor", "ultrawide monitor", "curved display", "wide curved screen"), 1.2
+            ),
+            "crt television": Kind(
+                ("old television", "retro TV", "CRT television", "vintage television", "tube TV"), 1.5
+            ),
             "crt monitor": Kind(("CRT monitor", "old computer monitor", "retro computer monitor"), 1),
             "all in one computer": Kind(("all in one computer", "imac", "desktop computer"), 1.2),
             "vertical monitor": Kind(("vertical monitor", "portrait monitor", "upright display"), 0.7),
@@ -374,11 +302,17 @@ CATEGORIES = {
         name="telephone",
         nouns=("telephone", "phone"),
         kinds={
-            "smartphone": Kind(("smartphone", "iphone", "mobile phone", "touchscreen phone", "android phone"), 2.5),
-            "cell phone": Kind(("cell phone", "feature phone", "mobile phone with keys", "old mobile phone", "nokia"), 2),
+            "smartphone": Kind(
+                ("smartphone", "iphone", "mobile phone", "touchscreen phone", "android phone"), 2.5
+            ),
+            "cell phone": Kind(
+                ("cell phone", "feature phone", "mobile phone with keys", "old mobile phone", "nokia"), 2
+            ),
             "flip phone": Kind(("flip phone", "clamshell phone", "folding phone"), 1.3),
             "desk phone": Kind(("desk phone", "office phone", "landline phone", "desk telephone"), 1.5),
-            "rotary phone": Kind(("rotary phone", "old telephone", "vintage telephone", "dial telephone"), 1.5),
+            "rotary phone": Kind(
+                ("rotary phone", "old telephone", "vintage telephone", "dial telephone"), 1.5
+            ),
             "cordless phone": Kind(("cordless phone", "cordless telephone", "wireless handset"), 1),
         },
         build=build_telephone,
@@ -398,11 +332,27 @@ CATEGORIES = {
         name="loudspeaker",
         nouns=("loudspeaker", "speaker"),
         kinds={
-            "tower speaker": Kind(("tower speaker", "columnar loudspeaker", "column speaker", "floor standing speaker"), 2.2),
-            "bookshelf speaker": Kind(("bookshelf speaker", "box speaker", "studio monitor speaker", "hifi speaker"), 2),
-            "cylindrical speaker": Kind(("cylindrical loudspeaker", "cylindrical speaker", "cylinder speaker", "smart speaker"), 1.4),
-            "bluetooth speaker": Kind(("bluetooth speaker", "portable speaker", "wireless speaker", "pill speaker"), 1.3),
-            "speaker on a stand": Kind(("speaker on a stand", "studio speaker on a stand", "loudspeaker on a stand", "stage speaker"), 1.3),
+            "tower speaker": Kind(
+                ("tower speaker", "columnar loudspeaker", "column speaker", "floor standing speaker"), 2.2
+            ),
+            "bookshelf speaker": Kind(
+                ("bookshelf speaker", "box speaker", "studio monitor speaker", "hifi speaker"), 2
+            ),
+            "cylindrical speaker": Kind(
+                ("cylindrical loudspeaker", "cylindrical speaker", "cylinder speaker", "smart speaker"), 1.4
+            ),
+            "bluetooth speaker": Kind(
+                ("bluetooth speaker", "portable speaker", "wireless speaker", "pill speaker"), 1.3
+            ),
+            "speaker on a stand": Kind(
+                (
+                    "speaker on a stand",
+                    "studio speaker on a stand",
+                    "loudspeaker on a stand",
+                    "stage speaker",
+                ),
+                1.3,
+            ),
             "spherical speaker": Kind(("spherical speaker", "ball speaker", "round speaker"), 0.8),
         },
         build=build_loudspeaker,

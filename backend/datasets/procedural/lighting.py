@@ -2,20 +2,10 @@
 
 from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
-from backend.datasets.procedural.shape import Point, Shape
-
-_Profile = list[tuple[float, float]]
+from backend.datasets.procedural.shape import Point, Shape, smooth_profile
 
 _STAND_COLORS = ("black", "white", "brown", "gray", "blue", "red")
 _STAND_PATTERNS = ("metal", "gold", "wood")
-
-
-def _smooth(profile: _Profile) -> _Profile:
-    """Round the corners of an outline, its ends kept (one pass of corner cutting)."""
-    points = [profile[0]]
-    for (r0, y0), (r1, y1) in zip(profile, profile[1:], strict=False):
-        points += [(0.75 * r0 + 0.25 * r1, 0.75 * y0 + 0.25 * y1), (0.25 * r0 + 0.75 * r1, 0.25 * y0 + 0.75 * y1)]
-    return [*points, profile[-1]]
 
 
 def _shade(s: Shape, d: Draw, paint: Material, radius: float, height: float, at: Point) -> None:
@@ -28,8 +18,18 @@ def _shade(s: Shape, d: Draw, paint: Material, radius: float, height: float, at:
         s.cylinder("shade", paint, radius, height, (x, y + height / 2, z))
     elif form == "dome":
         tall = max(height * 0.9, radius * 0.7)
-        s.lathe("shade", paint, [(radius, 0), (radius * 0.97, tall * 0.3), (radius * 0.8, tall * 0.66),
-                                 (radius * 0.5, tall * 0.91), (radius * 0.12, tall)], at)  # fmt: skip
+        s.lathe(
+            "shade",
+            paint,
+            [
+                (radius, 0),
+                (radius * 0.97, tall * 0.3),
+                (radius * 0.8, tall * 0.66),
+                (radius * 0.5, tall * 0.91),
+                (radius * 0.12, tall),
+            ],
+            at,
+        )
     elif form == "ball":
         size = max(height, radius * 1.5)
         s.ball("shade", paint, (size * 1.04, size, size * 1.04), (x, y + size / 2 - 0.02, z))
@@ -37,8 +37,17 @@ def _shade(s: Shape, d: Draw, paint: Material, radius: float, height: float, at:
         side = radius * 0.92
         s.box("shade", paint, (2 * side, height, 2 * side), (x, y + height / 2, z), round=0.012)
     else:
-        s.lathe("shade", paint, [(radius, 0), (radius * 0.72, height * 0.22), (radius * 0.56, height * 0.6),
-                                 (radius * 0.42, height)], at)  # fmt: skip
+        s.lathe(
+            "shade",
+            paint,
+            [
+                (radius, 0),
+                (radius * 0.72, height * 0.22),
+                (radius * 0.56, height * 0.6),
+                (radius * 0.42, height),
+            ],
+            at,
+        )
     if form in ("drum", "cone", "square") and d.flag("trim", 0.25):
         trim = d.other("trim", same=0.0)
         thick = height * 0.16
@@ -56,8 +65,12 @@ def _base(s: Shape, d: Draw, paint: Material, radius: float, height: float) -> N
     elif form == "square":
         s.box("base", paint, (1.8 * radius, height, 1.8 * radius), (0, height / 2, 0), round=0.012)
     else:
-        s.lathe("base", paint, [(radius, 0), (radius, height * 0.4), (radius * 0.7, height * 1.2),
-                                (radius * 0.3, height * 1.7)], (0, 0, 0))  # fmt: skip
+        s.lathe(
+            "base",
+            paint,
+            [(radius, 0), (radius, height * 0.4), (radius * 0.7, height * 1.2), (radius * 0.3, height * 1.7)],
+            (0, 0, 0),
+        )
 
 
 def _floor_lamp(s: Shape, d: Draw) -> None:
@@ -82,9 +95,15 @@ def _table_lamp(s: Shape, d: Draw) -> None:
     wide = d.between(0.13, 0.22)
     form = d.pick("body", vase=2, ball=2, column=1.5, cone=1.2, block=1.2, stacked_balls=1)
     if form == "vase":
-        profile = [(wide * 0.6, 0), (wide * 0.75, 0.03), (wide * 1.1, tall * 0.4), (wide * 0.95, tall * 0.6),
-                   (wide * 0.4, tall * 0.85), (wide * 0.38, tall)]  # fmt: skip
-        s.lathe("body", body, _smooth(profile), (0, 0, 0))
+        profile = [
+            (wide * 0.6, 0),
+            (wide * 0.75, 0.03),
+            (wide * 1.1, tall * 0.4),
+            (wide * 0.95, tall * 0.6),
+            (wide * 0.4, tall * 0.85),
+            (wide * 0.38, tall),
+        ]
+        s.lathe("body", body, smooth_profile(profile), (0, 0, 0))
     elif form == "ball":
         size = min(2.3 * wide, tall * 0.85)
         s.cylinder("body", body, wide * 0.75, 0.06, (0, 0.03, 0), round=0.01)
@@ -132,8 +151,18 @@ def _desk_lamp(s: Shape, d: Draw) -> None:
     if form == "cone":
         s.cone("head", head, wide, wide * 0.36, tall, (0, top - tall * 0.25, end + 0.06), turn=tilt)
     elif form == "dome":
-        s.lathe("head", head, [(wide, -tall * 0.5), (wide * 0.95, -tall * 0.2), (wide * 0.7, tall * 0.18),
-                               (wide * 0.3, tall * 0.4)], (0, top - tall * 0.2, end + 0.06), turn=tilt)  # fmt: skip
+        s.lathe(
+            "head",
+            head,
+            [
+                (wide, -tall * 0.5),
+                (wide * 0.95, -tall * 0.2),
+                (wide * 0.7, tall * 0.18),
+                (wide * 0.3, tall * 0.4),
+            ],
+            (0, top - tall * 0.2, end + 0.06),
+            turn=tilt,
+        )
     elif form == "bar":
         s.box("head", head, (0.15, 0.085, 2.3 * wide), (0, top, end + wide * 0.5), round=0.02)
     else:
@@ -141,33 +170,70 @@ def _desk_lamp(s: Shape, d: Draw) -> None:
 
 
 def _mushroom_lamp(s: Shape, d: Draw) -> None:
-    cap, stem = d.main("shade"), d.other("stem", same=0.4, colors=("white", "black", "beige", "gray"), patterns=("gold",))
+    cap, stem = (
+        d.main("shade"),
+        d.other("stem", same=0.4, colors=("white", "black", "beige", "gray"), patterns=("gold",)),
+    )
     wide, tall = d.between(0.34, 0.48), d.between(0.36, 0.62)
     high = d.between(0.24, 0.4)
     foot = d.between(0.12, 0.24)
     neck = d.between(0.06, 0.12)
-    s.lathe("stem", stem, [(foot, 0), (foot * 0.97, 0.05), (neck * 1.2, tall * 0.35), (neck, tall * 0.7),
-                           (neck * 1.3, tall + 0.05)], (0, 0, 0))  # fmt: skip
+    s.lathe(
+        "stem",
+        stem,
+        [
+            (foot, 0),
+            (foot * 0.97, 0.05),
+            (neck * 1.2, tall * 0.35),
+            (neck, tall * 0.7),
+            (neck * 1.3, tall + 0.05),
+        ],
+        (0, 0, 0),
+    )
     form = d.pick("cap", domed=3, flat=1.2, pointed=1)
     lip = 0.04
     if form == "domed":
-        profile = [(wide * 0.93, -lip), (wide, 0.02), (wide * 0.94, high * 0.36), (wide * 0.74, high * 0.7),
-                   (wide * 0.42, high * 0.93), (wide * 0.1, high)]  # fmt: skip
+        profile = [
+            (wide * 0.93, -lip),
+            (wide, 0.02),
+            (wide * 0.94, high * 0.36),
+            (wide * 0.74, high * 0.7),
+            (wide * 0.42, high * 0.93),
+            (wide * 0.1, high),
+        ]
     elif form == "flat":
         high *= 0.55
-        profile = [(wide * 0.95, -lip), (wide, 0.01), (wide * 0.93, high * 0.5), (wide * 0.6, high * 0.92), (0.02, high)]
+        profile = [
+            (wide * 0.95, -lip),
+            (wide, 0.01),
+            (wide * 0.93, high * 0.5),
+            (wide * 0.6, high * 0.92),
+            (0.02, high),
+        ]
     else:
-        profile = [(wide * 0.95, -lip), (wide, 0.01), (wide * 0.72, high * 0.45), (wide * 0.32, high * 0.95), (0.02, high * 1.2)]
-    s.lathe("shade", cap, _smooth(profile), (0, tall, 0))
+        profile = [
+            (wide * 0.95, -lip),
+            (wide, 0.01),
+            (wide * 0.72, high * 0.45),
+            (wide * 0.32, high * 0.95),
+            (0.02, high * 1.2),
+        ]
+    s.lathe("shade", cap, smooth_profile(profile), (0, tall, 0))
     if d.flag("spots", 0.25):
         spots = d.other("spots", same=0.0, colors=("white", "yellow", "black"))
         size, k = wide * 0.3, 0.72 if form == "domed" else 0.45
-        s.around(5, lambda: s.ball("spots", spots, (size, size, size), (0, tall + high * k * 0.82, wide * 0.66)), 36)
+        s.around(
+            5,
+            lambda: s.ball("spots", spots, (size, size, size), (0, tall + high * k * 0.82, wide * 0.66)),
+            36,
+        )
 
 
 def _pillar_lamp(s: Shape, d: Draw) -> None:
-    shade, pillar = d.main("shade"), d.other("pillar", same=0.25, patterns=("wood", "metal", "marble", "gold"),
-                                             colors=_STAND_COLORS)  # fmt: skip
+    shade, pillar = (
+        d.main("shade"),
+        d.other("pillar", same=0.25, patterns=("wood", "metal", "marble", "gold"), colors=_STAND_COLORS),
+    )
     height = d.between(0.18, 0.28)
     top = 1.0 - height
     thick = d.between(0.055, 0.085)
@@ -188,7 +254,10 @@ def _pillar_lamp(s: Shape, d: Draw) -> None:
 
 
 def _lantern(s: Shape, d: Draw) -> None:
-    frame, glass = d.main("frame"), d.other("glass", same=0.0, colors=("yellow", "white", "orange"), patterns=("glass",))
+    frame, glass = (
+        d.main("frame"),
+        d.other("glass", same=0.0, colors=("yellow", "white", "orange"), patterns=("glass",)),
+    )
     wide, tall = d.between(0.2, 0.28), d.between(0.42, 0.6)
     round_body = d.pick("plan", square=2, round=1.5) == "round"
     roof = d.between(0.18, 0.28)
@@ -214,7 +283,12 @@ def _street_lamp(s: Shape, d: Draw) -> None:
     thick = d.between(0.036, 0.05)
     heads = d.pick("heads", single=2, double=2, hanging=1.2)
     top = d.between(0.74, 0.84)
-    s.lathe("post", post, [(0.13, 0), (0.13, 0.06), (0.08, 0.1), (0.07, 0.2), (thick, 0.24), (thick, top)], (0, 0, 0))
+    s.lathe(
+        "post",
+        post,
+        [(0.13, 0), (0.13, 0.06), (0.08, 0.1), (0.07, 0.2), (thick, 0.24), (thick, top)],
+        (0, 0, 0),
+    )
 
     def head(x: float, y: float) -> None:
         s.cylinder("post", post, 0.07, 0.05, (x, y, 0))
@@ -261,7 +335,10 @@ CATEGORIES = {
             "table lamp": Kind(("table lamp", "bedside lamp", "nightstand lamp", "reading lamp"), 3),
             "desk lamp": Kind(("desk lamp", "office lamp", "work lamp", "desk lamp with an arm"), 2.5),
             "mushroom lamp": Kind(("mushroom lamp", "mushroom-like lamp", "mushroom shaped lamp"), 1.5),
-            "pillar lamp": Kind(("pillar lamp", "lamp supported by a long pillar", "lamp on a long pillar", "column lamp"), 1.5),
+            "pillar lamp": Kind(
+                ("pillar lamp", "lamp supported by a long pillar", "lamp on a long pillar", "column lamp"),
+                1.5,
+            ),
             "lantern": Kind(("lantern", "oil lamp", "camping lantern"), 1.2),
             "street lamp": Kind(("street lamp", "street light", "lamp post", "streetlight"), 1.2),
         },

@@ -15,10 +15,22 @@ def _pine(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
     for i in range(tiers):
         radius = wide * (1 - 0.72 * i / tiers)
         tall = step * 1.6
-        s.cone("leaves", leaves, radius, radius * 0.12 if i == tiers - 1 else radius * 0.32, tall,
-               (0, low + step * i + tall / 2, 0), round=0.012)  # fmt: skip
+        s.cone(
+            "leaves",
+            leaves,
+            radius,
+            radius * 0.12 if i == tiers - 1 else radius * 0.32,
+            tall,
+            (0, low + step * i + tall / 2, 0),
+            round=0.012,
+        )
     if d.flag("star", 0.12):
-        s.ball("star", d.other("star", same=0.0, colors=("yellow", "red"), patterns=("gold",)), (0.13, 0.13, 0.13), (0, 1.02, 0))
+        s.ball(
+            "star",
+            d.other("star", same=0.0, colors=("yellow", "red"), patterns=("gold",)),
+            (0.13, 0.13, 0.13),
+            (0, 1.02, 0),
+        )
 
 
 def _broadleaf(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
@@ -39,14 +51,26 @@ def _broadleaf(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
             angle = 2 * math.pi * (i + d.between(-0.2, 0.2)) / number
             size = wide * d.between(0.48, 0.64)
             reach = wide * 0.31
-            s.ball("leaves", leaves, (size, size, size),
-                   (reach * math.cos(angle), tall + wide * d.between(0.22, 0.4), reach * math.sin(angle)), blend=0.03)  # fmt: skip
+            s.ball(
+                "leaves",
+                leaves,
+                (size, size, size),
+                (reach * math.cos(angle), tall + wide * d.between(0.22, 0.4), reach * math.sin(angle)),
+                blend=0.03,
+            )
     if d.flag("fruit", 0.2):
         fruit = d.other("fruit", same=0.0, colors=("red", "orange", "yellow"))
-        height, flat = tall + wide * (0.24 if form == "flat" else 0.42), {"flat": 0.58, "oval": 0.38}.get(form, 0.47)
+        height, flat = (
+            tall + wide * (0.24 if form == "flat" else 0.42),
+            {"flat": 0.58, "oval": 0.38}.get(form, 0.47),
+        )
         start = d.between(0, 60)
         s.around(5, lambda: s.ball("fruit", fruit, (0.1, 0.1, 0.1), (0, height, wide * flat)), start)
-        s.around(4, lambda: s.ball("fruit", fruit, (0.1, 0.1, 0.1), (0, height + wide * 0.2, wide * flat * 0.78)), start + 40)
+        s.around(
+            4,
+            lambda: s.ball("fruit", fruit, (0.1, 0.1, 0.1), (0, height + wide * 0.2, wide * flat * 0.78)),
+            start + 40,
+        )
     if d.flag("branches", 0.3):
         s.rod("trunk", trunk, (0, tall * 0.6, 0), (wide * 0.3, tall + wide * 0.24, 0), 0.04)
 
@@ -61,20 +85,43 @@ def _palm(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
 
     def frond() -> None:
         s.ball("leaves", leaves, (0.13, 0.065, reach * 0.75), (0, 0.075, reach * 0.3), turn=(-18, 0, 0))
-        s.ball("leaves", leaves, (0.12, 0.06, reach * 0.75), (0, 0.09 - droop * 0.5, reach * 0.78), turn=(24 + 90 * droop, 0, 0))
+        s.ball(
+            "leaves",
+            leaves,
+            (0.12, 0.06, reach * 0.75),
+            (0, 0.09 - droop * 0.5, reach * 0.78),
+            turn=(24 + 90 * droop, 0, 0),
+        )
 
     s.move(lambda: s.around(number, frond, d.between(0, 60)), (x[2], top, 0))
     s.ball("leaves", leaves, (0.14, 0.14, 0.14), (x[2], top + 0.04, 0))
     if d.flag("coconuts", 0.4):
         fruit = d.other("coconuts", same=0.0, colors=("brown", "orange", "yellow"))
-        s.move(lambda: s.around(3, lambda: s.ball("coconuts", fruit, (0.11, 0.11, 0.11), (0, -0.03, 0.07))), (x[2], top, 0))
+        s.move(
+            lambda: s.around(3, lambda: s.ball("coconuts", fruit, (0.11, 0.11, 0.11), (0, -0.03, 0.07))),
+            (x[2], top, 0),
+        )
 
 
 def _cypress(s: Shape, d: Draw, leaves: Material, trunk: Material) -> None:
     wide, low = d.between(0.11, 0.2), d.between(0.08, 0.16)
     s.cylinder("trunk", trunk, 0.05, low + 0.1, (0, low / 2 + 0.05, 0))
     if d.pick("crown", pointed=2, oval=1) == "pointed":
-        s.lathe("leaves", leaves, [(wide * 0.5, low), (wide * 0.85, low + 0.07), (wide, low + 0.18), (wide * 0.97, 0.4), (wide * 0.83, 0.58), (wide * 0.6, 0.76), (wide * 0.34, 0.9), (0.03, 1.0)], (0, 0, 0))
+        s.lathe(
+            "leaves",
+            leaves,
+            [
+                (wide * 0.5, low),
+                (wide * 0.85, low + 0.07),
+                (wide, low + 0.18),
+                (wide * 0.97, 0.4),
+                (wide * 0.83, 0.58),
+                (wide * 0.6, 0.76),
+                (wide * 0.34, 0.9),
+                (0.03, 1.0),
+            ],
+            (0, 0, 0),
+        )
     else:
         s.ball("leaves", leaves, (2 * wide, 1.0 - low, 2 * wide), (0, low + (1 - low) / 2, 0))
 
@@ -134,13 +181,23 @@ def build_tree(s: Shape, d: Draw) -> None:
         wood = d.main("trunk")
         if wood.pattern == "leaf":
             del d.paints["trunk"]
-            wood = d.other("trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",))
+            wood = d.other(
+                "trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",)
+            )
         _bare(s, d, wood)
         return
     leaves = d.main("leaves")
-    trunk = d.other("trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",))
-    builders = {"pine": _pine, "broadleaf tree": _broadleaf, "palm": _palm, "cypress": _cypress, "bonsai": _bonsai,
-                "topiary": _topiary}  # fmt: skip
+    trunk = d.other(
+        "trunk", same=0.0, colors=("brown", "brown", "gray", "white", "black"), patterns=("wood",)
+    )
+    builders = {
+        "pine": _pine,
+        "broadleaf tree": _broadleaf,
+        "palm": _palm,
+        "cypress": _cypress,
+        "bonsai": _bonsai,
+        "topiary": _topiary,
+    }
     builders[d.kind](s, d, leaves, trunk)
 
 
@@ -150,7 +207,9 @@ CATEGORIES = {
         nouns=("tree",),
         kinds={
             "pine": Kind(("pine", "fir", "pine tree", "fir tree", "christmas tree", "conifer"), 2),
-            "broadleaf tree": Kind(("broadleaf tree", "oak tree", "apple tree", "leafy tree", "deciduous tree"), 2.5),
+            "broadleaf tree": Kind(
+                ("broadleaf tree", "oak tree", "apple tree", "leafy tree", "deciduous tree"), 2.5
+            ),
             "palm": Kind(("palm", "palm tree", "coconut palm"), 1.5),
             "cypress": Kind(("cypress", "poplar", "cypress tree", "poplar tree"), 1.1),
             "bare tree": Kind(("bare tree", "dead tree", "leafless tree", "tree without leaves"), 1),

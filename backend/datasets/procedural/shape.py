@@ -7,6 +7,7 @@ lost by models that see 64 pixels. Sizes are full sizes (width x, height y, dept
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -181,6 +182,15 @@ class Shape:
         parts = [replace(_scaled(p, scale), center=(p.center - center) * scale) for p in self.parts]
         half = (high - low) / 2 * scale + 0.004
         return PackedShape.from_parts(parts, np.stack([-half, half]))
+
+
+def smooth_profile(profile: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Round the corners of a lathe's outline, its ends kept (one pass of corner cutting)."""
+    points = [profile[0]]
+    for (r0, y0), (r1, y1) in pairwise(profile):
+        for t in (0.25, 0.75):
+            points.append(((1 - t) * r0 + t * r1, (1 - t) * y0 + t * y1))
+    return [*points, profile[-1]]
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,12 @@
-"""Vessels: mug, bottle, vase, teapot. (The pattern to follow when adding a category: words first, then the program.)"""
+"""Vessels: mug, bottle, vase, teapot. (The pattern to follow when adding a category.)"""
+
+from itertools import pairwise
 
 from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
-from backend.datasets.procedural.shape import Shape
+from backend.datasets.procedural.shape import Shape, smooth_profile
 
 Profile = list[tuple[float, float]]
-
-
-def _smooth(profile: Profile) -> Profile:
-    """Round the corners of an outline, its ends kept (one pass of corner cutting)."""
-    points = [profile[0]]
-    for (r0, y0), (r1, y1) in zip(profile, profile[1:], strict=False):
-        points += [(0.75 * r0 + 0.25 * r1, 0.75 * y0 + 0.25 * y1), (0.25 * r0 + 0.75 * r1, 0.25 * y0 + 0.75 * y1)]
-    return [*points, profile[-1]]
 
 
 def _hollow(s: Shape, paint: Material, profile: Profile, wall: float, floor: float) -> None:
@@ -21,20 +15,34 @@ def _hollow(s: Shape, paint: Material, profile: Profile, wall: float, floor: flo
     lining = [(max(_radius_at(profile, floor) - wall, 0.02), floor), *inner]
     s.lathe("inside", paint, [(min(r + 0.02, r + wall * 0.5), y) for r, y in lining], (0, 0, 0))
     top_radius, top = lining[-1]
-    s.lathe("inside", paint, [(lining[0][0], floor + 0.03), *lining[1:], (top_radius, top + 0.1)], (0, 0, 0), cut=True)
+    s.lathe(
+        "inside",
+        paint,
+        [(lining[0][0], floor + 0.03), *lining[1:], (top_radius, top + 0.1)],
+        (0, 0, 0),
+        cut=True,
+    )
 
 
 def build_mug(s: Shape, d: Draw) -> None:
     """A mug: a hollow lathe with a handle; kinds differ in outline."""
-    body, inside = d.main("body"), d.other("inside", same=0.5, colors=("white", "black", "yellow", "red", "blue"))
+    body, inside = (
+        d.main("body"),
+        d.other("inside", same=0.5, colors=("white", "black", "yellow", "red", "blue")),
+    )
     radius = d.between(0.29, 0.38)
-    height = {"coffee mug": d.between(0.66, 0.86), "tea cup": d.between(0.42, 0.52), "beer mug": d.between(0.9, 1.1),
-              "espresso cup": d.between(0.5, 0.62), "travel mug": d.between(1.0, 1.25)}[d.kind]  # fmt: skip
+    height = {
+        "coffee mug": d.between(0.66, 0.86),
+        "tea cup": d.between(0.42, 0.52),
+        "beer mug": d.between(0.9, 1.1),
+        "espresso cup": d.between(0.5, 0.62),
+        "travel mug": d.between(1.0, 1.25),
+    }[d.kind]
     if d.kind == "tea cup":
         radius *= 1.2
         foot = radius * d.between(0.42, 0.55)
         profile = [(foot, 0), (foot, 0.05), (radius * 0.86, height * 0.4), (radius, height)]
-        profile = _smooth(profile)
+        profile = smooth_profile(profile)
     elif d.kind == "coffee mug":
         form = d.pick("form", straight=2, tapered=1.2, rounded=1.5)
         if form == "straight":
@@ -42,13 +50,29 @@ def build_mug(s: Shape, d: Draw) -> None:
         elif form == "tapered":
             profile = [(radius * 0.66, 0), (radius * 0.83, height * 0.5), (radius, height)]
         else:
-            profile = [(radius * 0.7, 0), (radius * 1.02, height * 0.22), (radius * 1.12, height * 0.5),
-                       (radius * 1.02, height * 0.8), (radius * 0.98, height)]  # fmt: skip
-            profile = _smooth(profile)
+            profile = [
+                (radius * 0.7, 0),
+                (radius * 1.02, height * 0.22),
+                (radius * 1.12, height * 0.5),
+                (radius * 1.02, height * 0.8),
+                (radius * 0.98, height),
+            ]
+            profile = smooth_profile(profile)
     elif d.kind == "espresso cup":
-        profile = [(radius * 0.6, 0), (radius * 0.85, height * 0.2), (radius * 0.95, height * 0.6), (radius * 0.95, height)]
+        profile = [
+            (radius * 0.6, 0),
+            (radius * 0.85, height * 0.2),
+            (radius * 0.95, height * 0.6),
+            (radius * 0.95, height),
+        ]
     elif d.kind == "beer mug":
-        profile = [(radius * 1.12, 0), (radius * 1.1, 0.1), (radius, 0.14), (radius * 0.98, height * 0.6), (radius * 0.96, height)]
+        profile = [
+            (radius * 1.12, 0),
+            (radius * 1.1, 0.1),
+            (radius, 0.14),
+            (radius * 0.98, height * 0.6),
+            (radius * 0.96, height),
+        ]
     else:
         profile = [(radius * 0.74, 0), (radius * 0.85, height * 0.5), (radius, height)]
     s.lathe("body", body, profile, (0, 0, 0))
@@ -61,8 +85,12 @@ def build_mug(s: Shape, d: Draw) -> None:
             s.cylinder("band", d.other("band", same=0.0), radius * 0.92, height * 0.3, (0, height * 0.42, 0))
     elif d.kind in ("tea cup", "espresso cup") and d.flag("saucer", 0.5):
         saucer = d.other("saucer", same=0.6)
-        s.lathe("saucer", saucer, [(radius * 0.9, 0), (radius * 1.75, 0.06), (radius * 1.75, 0.1), (radius * 0.8, 0.055)],
-                (0, -0.05, 0))  # fmt: skip
+        s.lathe(
+            "saucer",
+            saucer,
+            [(radius * 0.9, 0), (radius * 1.75, 0.06), (radius * 1.75, 0.1), (radius * 0.8, 0.055)],
+            (0, -0.05, 0),
+        )
     elif d.kind != "espresso cup" and d.flag("stripe", 0.2):
         s.cylinder("stripe", d.other("stripe", same=0.0), radius * 1.04, height * 0.16, (0, height * 0.2, 0))
     if d.flag("handle", {"beer mug": 0.98, "travel mug": 0.35}.get(d.kind, 0.85)):
@@ -85,7 +113,16 @@ _BOTTLES: dict[str, Profile] = {
     "water bottle": [(0.92, 0), (1, 0.04), (1, 0.62), (0.72, 0.76), (0.42, 0.84), (0.42, 1)],
     "milk bottle": [(0.95, 0), (1, 0.03), (1, 0.5), (0.6, 0.74), (0.55, 0.92), (0.66, 0.94), (0.66, 1)],
     "soda bottle": [(0.9, 0), (1, 0.06), (0.85, 0.32), (1, 0.52), (0.62, 0.72), (0.36, 0.84), (0.36, 1)],
-    "flask": [(0.9, 0), (1, 0.05), (0.82, 0.25), (0.42, 0.52), (0.36, 0.6), (0.36, 0.95), (0.46, 0.96), (0.46, 1)],
+    "flask": [
+        (0.9, 0),
+        (1, 0.05),
+        (0.82, 0.25),
+        (0.42, 0.52),
+        (0.36, 0.6),
+        (0.36, 0.95),
+        (0.46, 0.96),
+        (0.46, 1),
+    ],
     "jar": [(0.9, 0), (1, 0.05), (1, 0.72), (0.9, 0.82), (0.8, 0.86), (0.8, 1)],
 }
 """Outlines: radius over the largest radius, height over the height of the glass."""
@@ -113,12 +150,20 @@ def build_bottle(s: Shape, d: Draw) -> None:
         else:
             s.cylinder("cap", cap, d.between(0.13, 0.18), high, (0, tall + 0.06 + high / 2, 0), round=0.015)
         return
-    slim = {"wine bottle": (0.13, 0.18), "water bottle": (0.15, 0.22), "milk bottle": (0.18, 0.25), "soda bottle": (0.15, 0.2),
-            "flask": (0.26, 0.38), "jar": (0.3, 0.42)}[d.kind]  # fmt: skip
+    slim = {
+        "wine bottle": (0.13, 0.18),
+        "water bottle": (0.15, 0.22),
+        "milk bottle": (0.18, 0.25),
+        "soda bottle": (0.15, 0.2),
+        "flask": (0.26, 0.38),
+        "jar": (0.3, 0.42),
+    }[d.kind]
     radius = d.between(*slim)
     height = d.between(0.62, 0.85) if d.kind == "jar" else 1.0
     lift = d.between(-0.05, 0.06)
-    profile = _smooth([(r * radius, (y + (lift if 0.3 < y < 0.8 else 0)) * height) for r, y in _BOTTLES[d.kind]])
+    profile = smooth_profile(
+        [(r * radius, (y + (lift if 0.3 < y < 0.8 else 0)) * height) for r, y in _BOTTLES[d.kind]]
+    )
     s.lathe("body", body, profile, (0, 0, 0))
     if d.kind != "flask" and d.flag("label", 0.5):
         label = d.other("label", same=0.0)
@@ -126,7 +171,12 @@ def build_bottle(s: Shape, d: Draw) -> None:
         s.cylinder("label", label, radius * 1.04, tall * height, (0, middle * height, 0))
     mouth = profile[-1][0]
     if d.flag("cap", {"wine bottle": 0.6, "milk bottle": 0.4, "flask": 0.5}.get(d.kind, 0.85)):
-        cap = d.other("cap", same=0.15, colors=("black", "white", "red", "blue", "gray"), patterns=("gold", "metal", "wood"))
+        cap = d.other(
+            "cap",
+            same=0.15,
+            colors=("black", "white", "red", "blue", "gray"),
+            patterns=("gold", "metal", "wood"),
+        )
         tall = {"water bottle": d.between(0.1, 0.18), "jar": 0.14}.get(d.kind, 0.09)
         if d.kind == "wine bottle":
             s.cylinder("cap", cap, mouth * 0.95, 0.08, (0, 1.03, 0), round=0.01)
@@ -143,9 +193,28 @@ def build_bottle(s: Shape, d: Draw) -> None:
 
 
 _VASES: dict[str, Profile] = {
-    "amphora": [(0.4, 0), (0.45, 0.04), (0.32, 0.1), (0.72, 0.34), (1, 0.58), (0.82, 0.74), (0.42, 0.84), (0.42, 0.94), (0.6, 1)],
+    "amphora": [
+        (0.4, 0),
+        (0.45, 0.04),
+        (0.32, 0.1),
+        (0.72, 0.34),
+        (1, 0.58),
+        (0.82, 0.74),
+        (0.42, 0.84),
+        (0.42, 0.94),
+        (0.6, 1),
+    ],
     "tall vase": [(0.62, 0), (0.66, 0.03), (0.95, 0.5), (1, 0.66), (0.72, 0.88), (0.84, 1)],
-    "round vase": [(0.5, 0), (0.55, 0.04), (0.88, 0.2), (1, 0.44), (0.88, 0.68), (0.5, 0.86), (0.42, 0.9), (0.55, 1)],
+    "round vase": [
+        (0.5, 0),
+        (0.55, 0.04),
+        (0.88, 0.2),
+        (1, 0.44),
+        (0.88, 0.68),
+        (0.5, 0.86),
+        (0.42, 0.9),
+        (0.55, 1),
+    ],
     "trumpet vase": [(0.62, 0), (0.62, 0.06), (0.32, 0.14), (0.36, 0.5), (0.6, 0.8), (1, 1)],
     "pot": [(0.68, 0), (0.8, 0.4), (0.92, 0.8), (1.02, 0.82), (1.02, 1)],
 }
@@ -168,17 +237,29 @@ def build_vase(s: Shape, d: Draw) -> None:
         for i in range(number):
             share = 1.0 - 0.3 * abs(i - (number - 1) / 2) / number
             paint = body if i % 2 == 0 else second
-            s.cone("body", paint, radius * share, radius * share, step * 1.08, (0, step * (i + 0.5), 0),
-                   round=step * 0.45)  # fmt: skip
+            s.cone(
+                "body",
+                paint,
+                radius * share,
+                radius * share,
+                step * 1.08,
+                (0, step * (i + 0.5), 0),
+                round=step * 0.45,
+            )
         s.lathe("neck", body, [(radius * 0.5, 0.86), (radius * 0.72, 1.0)], (0, 0, 0))
         s.cylinder("inside", body, radius * 0.72 - 0.06, 0.3, (0, 1.06, 0), cut=True)
         mouth, rim, tall = radius * 0.72 - 0.06, 0.92, 1.0
     else:
-        slim = {"amphora": (0.3, 0.38), "tall vase": (0.18, 0.26), "round vase": (0.4, 0.52), "trumpet vase": (0.28, 0.4),
-                "pot": (0.4, 0.52)}[d.kind]  # fmt: skip
+        slim = {
+            "amphora": (0.3, 0.38),
+            "tall vase": (0.18, 0.26),
+            "round vase": (0.4, 0.52),
+            "trumpet vase": (0.28, 0.4),
+            "pot": (0.4, 0.52),
+        }[d.kind]
         radius, tall = d.between(*slim), {"round vase": 0.95, "pot": d.between(0.65, 0.85)}.get(d.kind, 1.0)
         profile = [(max(r * radius, 0.09), y * tall) for r, y in _VASES[d.kind]]
-        profile = profile if d.kind == "pot" else _smooth(profile)
+        profile = profile if d.kind == "pot" else smooth_profile(profile)
         s.lathe("body", body, profile, (0, 0, 0))
         if d.flag("band", 0.35):
             band = d.other("band", same=0.0)
@@ -186,9 +267,19 @@ def build_vase(s: Shape, d: Draw) -> None:
             ring = [(_radius_at(profile, y) * 1.02 + 0.008, y) for y in (low, (low + high) / 2, high)]
             s.lathe("band", band, ring, (0, 0, 0))
         mouth = profile[-1][0] - 0.06
-        s.cone("inside", body, max(_radius_at(profile, tall * 0.83) - 0.07, 0.05), mouth, 0.24, (0, tall - 0.05, 0), cut=True)
+        s.cone(
+            "inside",
+            body,
+            max(_radius_at(profile, tall * 0.83) - 0.07, 0.05),
+            mouth,
+            0.24,
+            (0, tall - 0.05, 0),
+            cut=True,
+        )
         rim = tall - 0.12
-        if d.kind in ("amphora", "round vase", "tall vase") and (d.flag("handles", 0.85 if d.kind == "amphora" else 0.3)):
+        if d.kind in ("amphora", "round vase", "tall vase") and (
+            d.flag("handles", 0.85 if d.kind == "amphora" else 0.3)
+        ):
             handles = d.other("handles", same=0.7)
             if d.kind == "amphora":
                 at, reach = tall * 0.79, tall * 0.16
@@ -208,7 +299,7 @@ def build_vase(s: Shape, d: Draw) -> None:
 
 def _radius_at(profile: Profile, height: float) -> float:
     """Radius of a lathe's outside at a height."""
-    for (r0, y0), (r1, y1) in zip(profile, profile[1:], strict=False):
+    for (r0, y0), (r1, y1) in pairwise(profile):
         if y0 <= height <= y1 and y1 > y0:
             return r0 + (r1 - r0) * (height - y0) / (y1 - y0)
     return profile[-1][0]
@@ -219,8 +310,12 @@ def build_teapot(s: Shape, d: Draw) -> None:
     body, lid = d.main("body"), d.other("lid", same=0.6)
     handle = d.other("handle", same=0.45, colors=("black", "white", "brown"), patterns=("wood", "gold"))
     wide = d.between(0.34, 0.42)
-    tall = {"round teapot": d.between(0.52, 0.66), "tall coffee pot": d.between(0.85, 1.0), "kettle": d.between(0.5, 0.62),
-            "square teapot": d.between(0.5, 0.64)}[d.kind]  # fmt: skip
+    tall = {
+        "round teapot": d.between(0.52, 0.66),
+        "tall coffee pot": d.between(0.85, 1.0),
+        "kettle": d.between(0.5, 0.62),
+        "square teapot": d.between(0.5, 0.64),
+    }[d.kind]
     mouth = wide * 0.6
     if d.kind == "round teapot":
         s.ball("body", body, (2 * wide, tall, 2 * wide), (0, tall / 2 + 0.03, 0))
@@ -230,7 +325,12 @@ def build_teapot(s: Shape, d: Draw) -> None:
         s.lathe("body", body, [(wide * 1.05, 0), (wide, tall * 0.3), (wide * 0.7, tall)], (0, 0, 0))
         mouth = wide * 0.72
     elif d.kind == "kettle":
-        s.lathe("body", body, [(wide * 1.05, 0), (wide * 1.1, 0.06), (wide * 0.95, tall * 0.6), (wide * 0.55, tall)], (0, 0, 0))
+        s.lathe(
+            "body",
+            body,
+            [(wide * 1.05, 0), (wide * 1.1, 0.06), (wide * 0.95, tall * 0.6), (wide * 0.55, tall)],
+            (0, 0, 0),
+        )
     else:
         s.box("body", body, (1.7 * wide, tall, 1.5 * wide), (0, tall / 2, 0), round=0.07)
     s.lathe("lid", lid, [(mouth, 0), (mouth, 0.05), (mouth * 0.6, 0.12), (0.05, 0.14)], (0, tall - 0.03, 0))
@@ -243,7 +343,15 @@ def build_teapot(s: Shape, d: Draw) -> None:
         d.note("handle", "top")
         s.arc("handle", handle, wide * 0.8, 0.075, 100, (0, tall * 0.9, 0))
     else:
-        s.arc("handle", handle, tall * (0.3 if d.kind == "tall coffee pot" else 0.34), 0.08, 115, (side, tall * 0.52, 0), turn=(0, 0, -90))
+        s.arc(
+            "handle",
+            handle,
+            tall * (0.3 if d.kind == "tall coffee pot" else 0.34),
+            0.08,
+            115,
+            (side, tall * 0.52, 0),
+            turn=(0, 0, -90),
+        )
 
 
 CATEGORIES = {

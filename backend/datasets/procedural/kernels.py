@@ -95,7 +95,7 @@ def _primitive(kind: int, x: float, y: float, z: float, p: np.ndarray, outlines:
 @_JIT
 def distance_at(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndarray, params: np.ndarray,
                 outlines: np.ndarray) -> tuple[float, int]:  # fmt: skip
-    """Signed distance bound at a point (negative inside), and the index of the nearest added part."""
+    """Signed distance bound at a point (negative inside), and the index of the part whose surface is nearest."""
     d = 1e9
     nearest, nearest_abs = 0, 1e9
     for i in range(kinds.shape[0]):
@@ -116,6 +116,9 @@ def distance_at(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndar
         if cut:
             if -di > d:
                 d = -di
+                # The wall a cut leaves shows the cut's own material (the inside of a mug).
+                if abs(di) <= nearest_abs:
+                    nearest, nearest_abs = i, abs(di)
             continue
         if abs(di) <= nearest_abs:
             nearest, nearest_abs = i, abs(di)

@@ -29,7 +29,7 @@ def _open_hull(s: Shape, d: Draw, body: Material, length: float, width: float, h
     s.ball("hull", body, (width, 2 * height, length), (0, height, 0))
     inside = d.other("inside", same=0.15, colors=("brown", "beige", "white"))
     s.ball("inside", inside, (width - 0.13, 2 * height - 0.14, length - 0.16), (0, height + 0.015, 0), cut=True)
-    s.box("inside", inside, (width * 1.2, height * 2, length * 1.2), (0, height * 2, 0), cut=True)
+    s.box("hull", body, (width * 1.2, height * 2, length * 1.2), (0, height * 2, 0), cut=True)
 
 
 def _sail_boat(s: Shape, d: Draw, body: Material) -> None:

@@ -23,7 +23,7 @@ try:
 except ImportError:
     rasterize_meshes = None
 
-AMBIENT, HEAD, SKY = 0.42, 0.43, 0.15
+AMBIENT, HEAD, SKY = 0.48, 0.34, 0.18
 """Shares of the soft light: the same everywhere, from the camera, from above; together 1 (our choice)."""
 
 

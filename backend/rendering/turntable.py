@@ -22,7 +22,7 @@ Picture = NDArray[np.uint8]
 
 FIRST_AZIMUTH_DEG, ELEVATION_DEG = 30.0, 20.0
 """The strip starts with a three-quarter view from the front, slightly from above."""
-SUPERSAMPLE = 3
+SUPERSAMPLE = 2
 FRAME = 1.04
 """Margin around the bounding sphere."""
 LABEL_WIDTH, GAP, FONT_SIZE = 200, 6, 15
@@ -46,13 +46,8 @@ def turntable_views(mesh: TriMesh, views: int = 6, size: int = 256) -> list[Pict
         )
     centred, distance = _framed(mesh)
     azimuths = [FIRST_AZIMUTH_DEG + 360.0 * view / views for view in range(views)]
-    pictures = []
-    for azimuth in azimuths:
-        rgb, _ = render_mesh(
-            centred, look_at(azimuth, ELEVATION_DEG, distance), size, supersample=SUPERSAMPLE
-        )
-        pictures.append(np.round(rgb[0].cpu().numpy() * 255).astype(np.uint8))
-    return pictures
+    rgb, _ = render_mesh(centred, look_at(azimuths, ELEVATION_DEG, distance), size, supersample=SUPERSAMPLE)
+    return list(np.round(rgb.cpu().numpy() * 255).astype(np.uint8))
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:

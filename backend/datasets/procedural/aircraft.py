@@ -1,4 +1,4 @@
-"""Aircraft: airplane, rocket."""
+"""Aircraft: airplane."""
 
 from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
@@ -8,16 +8,42 @@ _WING_SPAN = {"long": (1.25, 1.5), "medium": (0.92, 1.08), "short": (0.6, 0.72)}
 """Span in fuselage lengths by the word of the fact "wings"."""
 
 
-def _wings(s: Shape, name: str, material: Material, span: float, root: float, tip: float, sweep: float,
-           thick: float, at: Point, *, raised: float = 0.0) -> None:  # fmt: skip
-    """A pair of wings: `sweep` is how far the tip's front edge lies behind the root's; `raised` degrees up."""
+def _wings(
+    s: Shape,
+    name: str,
+    material: Material,
+    span: float,
+    root: float,
+    tip: float,
+    sweep: float,
+    thick: float,
+    at: Point,
+    *,
+    raised: float = 0.0,
+) -> None:
+    """A pair of wings: the tip's front edge lies `sweep` behind the root's; `raised` in degrees."""
     half, thick = span / 2, max(thick, 0.053 * span)
-    outline = [(-0.02, root / 2), (half, root / 2 - sweep), (half, root / 2 - sweep - tip), (-0.02, -root / 2)]
+    outline = [
+        (-0.02, root / 2),
+        (half, root / 2 - sweep),
+        (half, root / 2 - sweep - tip),
+        (-0.02, -root / 2),
+    ]
     s.mirror(lambda: s.prism(name, material, outline, thick, at, axis="y", round=0.012, turn=(0, 0, raised)))
 
 
-def _fin(s: Shape, name: str, material: Material, at: Point, height: float, root: float, tip: float, *,
-         lean: float = 0.0, thick: float = 0.062) -> None:  # fmt: skip
+def _fin(
+    s: Shape,
+    name: str,
+    material: Material,
+    at: Point,
+    height: float,
+    root: float,
+    tip: float,
+    *,
+    lean: float = 0.0,
+    thick: float = 0.062,
+) -> None:
     """An upright tail fin whose foot is centred at `at`, swept back."""
     back = -root / 2 - 0.04
     outline = [(root / 2, -0.03), (back + tip, height), (back, height), (-root / 2, -0.03)]
@@ -33,8 +59,11 @@ def _propeller(s: Shape, d: Draw, at: Point, radius: float, blades: int) -> None
         if blades % 2 == 0:
             s.box("propeller", paint, (0.065, 2 * radius, 0.05), at, round=0.02, turn=(0, 0, angle + 25))
         else:
-            s.move(lambda: s.box("propeller", paint, (0.065, radius, 0.05), (0, radius / 2, 0), round=0.02),
-                   at, turn=(0, 0, angle))  # fmt: skip
+            s.move(
+                lambda: s.box("propeller", paint, (0.065, radius, 0.05), (0, radius / 2, 0), round=0.02),
+                at,
+                turn=(0, 0, angle),
+            )
 
 
 def _gear(s: Shape, d: Draw, width: float, front: float, back: float, top: float, drop: float) -> None:
@@ -55,8 +84,22 @@ def _airliner(s: Shape, d: Draw, body: Material) -> None:
     jumbo, private = d.kind == "jumbo jet", d.kind == "private jet"
     r = d.between(0.085, 0.1) if jumbo else d.between(0.065, 0.08) if private else d.between(0.06, 0.095)
     nose = d.between(0.5, 0.53) if private else d.between(0.49, 0.51)
-    s.lathe("body", body, [(0.028, -0.5), (r * 0.6, -0.36), (r * 0.92, -0.22), (r, -0.1), (r, 0.3), (r * 0.88, 0.39),
-                           (r * 0.62, 0.455), (r * 0.25, nose)], (0, 0, 0), axis="z")  # fmt: skip
+    s.lathe(
+        "body",
+        body,
+        [
+            (0.028, -0.5),
+            (r * 0.6, -0.36),
+            (r * 0.92, -0.22),
+            (r, -0.1),
+            (r, 0.3),
+            (r * 0.88, 0.39),
+            (r * 0.62, 0.455),
+            (r * 0.25, nose),
+        ],
+        (0, 0, 0),
+        axis="z",
+    )
     glass = d.fixed("window", "black")
     s.box("windows", glass, (1.96 * r, 0.026, 0.5), (0, r * 0.28, 0.03), round=0.004)
     s.ball("cockpit", glass, (r * 1.25, r * 0.55, 0.09), (0, r * 0.55, 0.4))
@@ -69,25 +112,54 @@ def _airliner(s: Shape, d: Draw, body: Material) -> None:
     span = d.between(*_WING_SPAN[word])
     root, sweep = d.between(0.2, 0.27), span / 2 * d.between(0.42, 0.7)
     z = d.between(0.0, 0.1)
-    _wings(s, "wings", paint, span, root, root * d.between(0.3, 0.45), sweep, 0.056, (0, -r * 0.45, z), raised=d.between(2, 7))
+    _wings(
+        s,
+        "wings",
+        paint,
+        span,
+        root,
+        root * d.between(0.3, 0.45),
+        sweep,
+        0.056,
+        (0, -r * 0.45, z),
+        raised=d.between(2, 7),
+    )
     tail = d.other("tail", same=0.45)
     height = d.between(0.19, 0.26)
     _fin(s, "tail", tail, (0, r * 0.55, -0.38), height, 0.19, 0.1)
     high = d.flag("t-tail", 0.75 if private else 0.08)
-    _wings(s, "tail", tail, d.between(0.32, 0.42), 0.13, 0.075, 0.1, 0.06,
-           (0, r * 0.55 + height - 0.01 if high else r * 0.2, -0.45 if high else -0.41), raised=3)  # fmt: skip
+    _wings(
+        s,
+        "tail",
+        tail,
+        d.between(0.32, 0.42),
+        0.13,
+        0.075,
+        0.1,
+        0.06,
+        (0, r * 0.55 + height - 0.01 if high else r * 0.2, -0.45 if high else -0.41),
+        raised=3,
+    )
     engines = 4 if jumbo else 2 if private else int(d.rng.choice([2, 2, 4]))
     d.note("engines", engines)
     engine = d.other("engines", same=0.4)
     size = d.between(0.04, 0.05)
     if private:
-        s.mirror(lambda: s.cone("engines", engine, size * 0.8, size, 0.19, (r + size * 0.8, r * 0.35, -0.27), axis="z"))
+        s.mirror(
+            lambda: s.cone(
+                "engines", engine, size * 0.8, size, 0.19, (r + size * 0.8, r * 0.35, -0.27), axis="z"
+            )
+        )
     else:
         for i in range(engines // 2):
             x = span / 2 * (0.33 if i == 0 else 0.66)
             front = z + root / 2 - sweep * x / (span / 2)
             y = -r * 0.45 - size * 0.75
-            s.mirror(lambda x=x, y=y, f=front: s.cone("engines", engine, size * 0.75, size, 0.16, (x, y, f), axis="z"))
+            s.mirror(
+                lambda x=x, y=y, f=front: s.cone(
+                    "engines", engine, size * 0.75, size, 0.16, (x, y, f), axis="z"
+                )
+            )
     if d.flag("landing gear", 0.3):
         _gear(s, d, 0.09, 0.33, -0.03, -r * 0.4, r + 0.05)
 
@@ -95,10 +167,17 @@ def _airliner(s: Shape, d: Draw, body: Material) -> None:
 def _fighter(s: Shape, d: Draw, body: Material) -> None:
     """A fighter jet: needle nose, delta wings, one or two fins."""
     r = d.between(0.06, 0.075)
-    s.lathe("body", body, [(r * 0.75, -0.46), (r, -0.35), (r * 1.08, -0.05), (r * 0.85, 0.2), (r * 0.5, 0.38), (0.022, 0.52)],
-            (0, 0, 0), axis="z")  # fmt: skip
+    s.lathe(
+        "body",
+        body,
+        [(r * 0.75, -0.46), (r, -0.35), (r * 1.08, -0.05), (r * 0.85, 0.2), (r * 0.5, 0.38), (0.022, 0.52)],
+        (0, 0, 0),
+        axis="z",
+    )
     s.cylinder("exhaust", d.fixed("exhaust", "black"), r * 0.6, 0.06, (0, 0, -0.47), axis="z")
-    s.mirror(lambda: s.box("body", body, (0.075, 0.095, 0.46), (r * 0.95, -0.01, -0.14), round=0.02, blend=0.02))
+    s.mirror(
+        lambda: s.box("body", body, (0.075, 0.095, 0.46), (r * 0.95, -0.01, -0.14), round=0.02, blend=0.02)
+    )
     s.ball("cockpit", d.fixed("window", "black"), (0.085, 0.11, 0.23), (0, r * 0.75, 0.16))
     paint = d.other("wings", same=0.65)
     shape = d.pick("wing shape", delta=1.3, swept=1)
@@ -106,7 +185,18 @@ def _fighter(s: Shape, d: Draw, body: Material) -> None:
     span = d.between(*_WING_SPAN[word])
     root = d.between(0.42, 0.52) if shape == "delta" else d.between(0.24, 0.3)
     sweep = root - 0.1 if shape == "delta" else d.between(0.16, 0.24)
-    _wings(s, "wings", paint, span, root, 0.075 if shape == "delta" else 0.11, sweep, 0.054, (0, 0, -0.1), raised=d.between(-3, 2))
+    _wings(
+        s,
+        "wings",
+        paint,
+        span,
+        root,
+        0.075 if shape == "delta" else 0.11,
+        sweep,
+        0.054,
+        (0, 0, -0.1),
+        raised=d.between(-3, 2),
+    )
     tail = d.other("tail", same=0.6)
     fins = d.count("tail fins", 1, 2)
     height = d.between(0.16, 0.23)
@@ -119,14 +209,22 @@ def _fighter(s: Shape, d: Draw, body: Material) -> None:
     if d.flag("missiles", 0.45):
         rocket = d.other("missiles", same=0.1, colors=("white", "red", "gray", "yellow"))
         x = span * 0.36
-        s.mirror(lambda: s.cone("missiles", rocket, 0.03, 0.022, 0.3, (x, -0.042, -0.17), axis="z", round=0.02))
+        s.mirror(
+            lambda: s.cone("missiles", rocket, 0.03, 0.022, 0.3, (x, -0.042, -0.17), axis="z", round=0.02)
+        )
     d.note("engines", 1)
 
 
 def _biplane(s: Shape, d: Draw, body: Material) -> None:
     """A biplane: two straight wings joined by struts, propeller, fixed wheels."""
     length = 0.86
-    s.lathe("body", body, [(0.035, -length / 2), (0.085, 0.0), (0.1, 0.25), (0.1, 0.36), (0.07, length / 2)], (0, 0, 0), axis="z")
+    s.lathe(
+        "body",
+        body,
+        [(0.035, -length / 2), (0.085, 0.0), (0.1, 0.25), (0.1, 0.36), (0.07, length / 2)],
+        (0, 0, 0),
+        axis="z",
+    )
     word = d.pick("wings", medium=1.2, long=1)
     span = length * d.between(*_WING_SPAN[word])
     d.note("wing shape", "straight")
@@ -152,14 +250,30 @@ def _biplane(s: Shape, d: Draw, body: Material) -> None:
 
 def _glider(s: Shape, d: Draw, body: Material) -> None:
     """A glider: a slim body with very long straight wings and no engine."""
-    s.lathe("body", body, [(0.03, -0.5), (0.034, -0.2), (0.055, 0.02), (0.075, 0.18), (0.07, 0.3), (0.05, 0.38), (0.02, 0.43)],
-            (0, 0, 0), axis="z")  # fmt: skip
+    s.lathe(
+        "body",
+        body,
+        [(0.03, -0.5), (0.034, -0.2), (0.055, 0.02), (0.075, 0.18), (0.07, 0.3), (0.05, 0.38), (0.02, 0.43)],
+        (0, 0, 0),
+        axis="z",
+    )
     s.ball("cockpit", d.fixed("window", "black"), (0.095, 0.1, 0.24), (0, 0.045, 0.26))
     paint = d.other("wings", same=0.6)
     d.note("wings", "long")
     d.note("wing shape", "straight")
     d.note("engines", 0)
-    _wings(s, "wings", paint, d.between(1.2, 1.45), 0.17, 0.085, 0.05, 0.062, (0, 0.04, 0.1), raised=d.between(2, 7))
+    _wings(
+        s,
+        "wings",
+        paint,
+        d.between(1.2, 1.45),
+        0.17,
+        0.085,
+        0.05,
+        0.062,
+        (0, 0.04, 0.1),
+        raised=d.between(2, 7),
+    )
     tail = d.other("tail", same=0.6)
     height = d.between(0.16, 0.21)
     _fin(s, "tail", tail, (0, 0.01, -0.43), height, 0.13, 0.09, thick=0.06)
@@ -172,8 +286,20 @@ def _propeller_plane(s: Shape, d: Draw, body: Material) -> None:
     """A small plane with one nose propeller, or two on the wings."""
     r = d.between(0.08, 0.1)
     length = d.between(0.84, 0.96)
-    s.lathe("body", body, [(0.035, -length / 2), (r * 0.6, -0.2), (r, 0.02), (r, 0.26), (r * 0.75, length / 2 - 0.03),
-                           (r * 0.45, length / 2)], (0, 0, 0), axis="z")  # fmt: skip
+    s.lathe(
+        "body",
+        body,
+        [
+            (0.035, -length / 2),
+            (r * 0.6, -0.2),
+            (r, 0.02),
+            (r, 0.26),
+            (r * 0.75, length / 2 - 0.03),
+            (r * 0.45, length / 2),
+        ],
+        (0, 0, 0),
+        axis="z",
+    )
     high = d.pick("wing position", high=1, low=1) == "high"
     glass = d.fixed("window", "black")
     if high:
@@ -185,7 +311,18 @@ def _propeller_plane(s: Shape, d: Draw, body: Material) -> None:
     span = length * d.between(*_WING_SPAN[word])
     d.note("wing shape", "straight")
     chord, y = d.between(0.18, 0.24), r * 1.25 if high else -r * 0.55
-    _wings(s, "wings", paint, span, chord, chord * d.between(0.6, 0.95), 0.04, 0.06, (0, y, 0.13), raised=0 if high else 5)
+    _wings(
+        s,
+        "wings",
+        paint,
+        span,
+        chord,
+        chord * d.between(0.6, 0.95),
+        0.04,
+        0.06,
+        (0, y, 0.13),
+        raised=0 if high else 5,
+    )
     tail = d.other("tail", same=0.5)
     _fin(s, "tail", tail, (0, 0.04, -length / 2 + 0.08), d.between(0.17, 0.22), 0.17, 0.1)
     _wings(s, "tail", tail, d.between(0.34, 0.42), 0.14, 0.1, 0.03, 0.056, (0, 0.02, -length / 2 + 0.08))
@@ -212,97 +349,13 @@ _FIN_LEAN = 18.0
 def build_airplane(s: Shape, d: Draw) -> None:
     """An airplane, nose towards +z, wings along x."""
     body = d.main("body")
-    builders = {"fighter jet": _fighter, "biplane": _biplane, "glider": _glider, "propeller plane": _propeller_plane}
+    builders = {
+        "fighter jet": _fighter,
+        "biplane": _biplane,
+        "glider": _glider,
+        "propeller plane": _propeller_plane,
+    }
     builders.get(d.kind, _airliner)(s, d, body)
-
-
-def build_rocket(s: Shape, d: Draw) -> None:
-    """A rocket standing upright."""
-    body = d.main("body")
-    if d.kind == "space shuttle":
-        _shuttle(s, d, body)
-        return
-    toy, missile = d.kind == "toy rocket", d.kind == "missile"
-    if toy:
-        r = d.between(0.17, 0.25)
-        d.note("build", "fat")
-    else:
-        slim = d.pick("build", slim=1, fat=1) == "slim"
-        r = d.between(0.065, 0.08) if slim else d.between(0.11, 0.14)
-    cap, fins = d.other("nose", same=0.3), d.other("fins", same=0.25)
-    tip = d.pick("nose", pointed=1.5, rounded=1)
-    if toy:
-        neck = 0.74
-        s.lathe("body", body, [(r * 0.6, 0.12), (r * 0.86, 0.25), (r, 0.42), (r * 0.94, 0.58), (r * 0.72, neck)], (0, 0, 0))
-    else:
-        neck = d.between(0.74, 0.82)
-        s.cylinder("body", body, r, neck - 0.08, (0, (neck + 0.08) / 2, 0))
-        band = d.other("stripe", same=0.3)
-        s.cylinder("stripe", band, r + 0.008, 0.06, (0, neck * d.between(0.55, 0.85), 0))
-    rn = r * 0.72 if toy else r
-    if tip == "pointed":
-        s.lathe("nose", cap, [(rn, neck - 0.01), (rn * 0.74, neck + 0.1), (rn * 0.36, neck + 0.2), (0.018, 1.0 if not toy else neck + 0.28)],
-                (0, 0, 0))  # fmt: skip
-    else:
-        high = max(rn * 1.2, 0.1)
-        s.ball("nose", cap, (2 * rn, 2 * high, 2 * rn), (0, neck - 0.005, 0))
-    s.cone("engine", d.other("engine", same=0.1, colors=("gray", "black", "orange")), r * 0.75, r * 0.45, 0.12, (0, 0.08, 0))
-    n = d.count("fins", 3, 4)
-    reach = d.between(0.15, 0.22) if toy else d.between(0.1, 0.16)
-    low = -0.02 if toy or d.rng.random() < 0.5 else 0.07
-    high = d.between(0.34, 0.44) if toy else d.between(0.22, 0.32)
-    inner = r * 0.55
-    outline = [(inner, high), (r + reach * 0.7, high * 0.5), (r + reach, low), (r + reach * 0.65, low), (inner, 0.13)]
-    s.around(n, lambda: s.prism("fins", fins, outline, 0.06, (0, 0, 0), round=0.012), start_deg=90 if n == 3 else 45)
-    if missile and d.flag("middle fins", 0.6):
-        y = d.between(0.48, 0.6)
-        small = [(r * 0.5, y + 0.1), (r + 0.07, y - 0.02), (r + 0.07, y - 0.06), (r * 0.5, y - 0.06)]
-        s.around(n, lambda: s.prism("fins", fins, small, 0.055, (0, 0, 0), round=0.01), start_deg=90 if n == 3 else 45)
-    if not missile and d.flag("window", 0.95 if toy else 0.4):
-        y, size = (0.55, 0.075) if toy else (neck - 0.1, 0.05)
-        frame = d.other("window frame", same=0.0, colors=("gray", "yellow", "white", "red"))
-        s.cylinder("window frame", frame, size, 0.06, (0, y, r * 0.94 - 0.012), axis="z")
-        s.cylinder("window", d.fixed("window", "turquoise"), size * 0.66, 0.075, (0, y, r * 0.94 - 0.012), axis="z")
-    boosters = int(d.rng.choice([0, 2, 4])) if d.kind == "space rocket" else 0
-    d.note("boosters", boosters)
-    if boosters:
-        paint = d.other("boosters", same=0.5)
-        size, top = d.between(0.05, 0.065), d.between(0.42, 0.58)
-
-        def booster() -> None:
-            s.lathe("boosters", paint, [(size * 0.8, 0.0), (size, 0.06), (size, top - 0.1), (size * 0.25, top)], (r + size * 0.75, 0, 0))
-
-        # Between the fins: three fins leave the sides free, four stand on the diagonals.
-        s.around(boosters, booster)
-
-
-def _shuttle(s: Shape, d: Draw, body: Material) -> None:
-    """A space shuttle: a winged orbiter standing up, with or without tank and boosters."""
-    r = d.between(0.085, 0.105)
-    stack = d.flag("tank", 0.5)
-    z = 0.2 if stack else 0.0
-    top = 0.78
-    s.lathe("body", body, [(r * 0.85, 0.06), (r, 0.15), (r, 0.56), (r * 0.85, 0.66), (r * 0.5, 0.74), (0.02, top)], (0, 0, z))
-    wings = d.other("wings", same=0.5, colors=("black", "gray", "white", "red", "blue"))
-    half = d.between(0.27, 0.34)
-    s.mirror(lambda: s.prism("wings", wings, [(0.02, 0.55), (r + 0.03, 0.42), (half, 0.16), (half, 0.08), (0.02, 0.08)], 0.058,
-                             (0, 0, z - r * 0.6)))  # fmt: skip
-    tail = d.other("tail", same=0.5)
-    s.prism("tail", tail, [(z + r * 0.6, 0.27), (z + r + 0.16, 0.11), (z + r + 0.16, 0.04), (z + r * 0.6, 0.09)], 0.058, (0, 0, 0), axis="x")
-    s.box("cockpit", d.fixed("window", "black"), (r * 1.1, 0.045, r * 0.6), (0, 0.65, z + r * 0.52), round=0.01, turn=(-20, 0, 0))
-    engine = d.other("engine", same=0.0, colors=("black", "gray"))
-    s.mirror(lambda: s.cone("engine", engine, 0.05, 0.03, 0.11, (r * 0.5, 0.035, z)))
-    s.cone("engine", engine, 0.05, 0.03, 0.11, (0, 0.035, z + r * 0.5))
-    if not stack:
-        d.note("boosters", 0)
-        return
-    tank = d.other("tank", same=0.1, colors=("orange", "brown", "white", "red"))
-    size = d.between(0.12, 0.14)
-    s.lathe("tank", tank, [(size * 0.7, 0.02), (size, 0.1), (size, 0.72), (size * 0.7, 0.86), (0.025, 1.0)], (0, 0, z - r - size + 0.03))
-    d.note("boosters", 2)
-    paint = d.other("boosters", same=0.3, colors=("white", "gray", "red"))
-    s.mirror(lambda: s.lathe("boosters", paint, [(0.075, 0), (0.055, 0.08), (0.055, 0.72), (0.015, 0.84)],
-                             (size + 0.045, 0, z - r - size + 0.03)))  # fmt: skip
 
 
 CATEGORIES = {
@@ -310,12 +363,37 @@ CATEGORIES = {
         name="airplane",
         nouns=("airplane", "plane", "aeroplane", "aircraft"),
         kinds={
-            "airliner": Kind(("airliner", "passenger plane", "passenger jet", "commercial airplane", "jet airliner", "boeing 737", "airbus"), 2.2),
+            "airliner": Kind(
+                (
+                    "airliner",
+                    "passenger plane",
+                    "passenger jet",
+                    "commercial airplane",
+                    "jet airliner",
+                    "boeing 737",
+                    "airbus",
+                ),
+                2.2,
+            ),
             "jumbo jet": Kind(("jumbo jet", "boeing 747", "jumbo", "747", "large airliner"), 1.2),
-            "fighter jet": Kind(("fighter jet", "army fighter jet", "jet fighter", "fighter plane", "military jet", "warplane", "fighter aircraft"), 2),
+            "fighter jet": Kind(
+                (
+                    "fighter jet",
+                    "army fighter jet",
+                    "jet fighter",
+                    "fighter plane",
+                    "military jet",
+                    "warplane",
+                    "fighter aircraft",
+                ),
+                2,
+            ),
             "biplane": Kind(("biplane", "old biplane", "double decker plane"), 1.1),
             "glider": Kind(("glider", "sailplane", "glider plane"), 0.9),
-            "propeller plane": Kind(("propeller plane", "light aircraft", "small plane", "cessna", "prop plane", "sport plane"), 1.8),
+            "propeller plane": Kind(
+                ("propeller plane", "light aircraft", "small plane", "cessna", "prop plane", "sport plane"),
+                1.8,
+            ),
             "private jet": Kind(("private jet", "business jet", "learjet", "small jet"), 1.2),
         },
         build=build_airplane,
@@ -346,34 +424,5 @@ CATEGORIES = {
         },
         materials={"metal": 1.2, "wood": 0.3},
         size=6.0,
-    ),
-    "rocket": Category(
-        name="rocket",
-        nouns=("rocket", "rocket ship", "rocketship"),
-        kinds={
-            "space rocket": Kind(("space rocket", "rocket", "launch vehicle", "spaceship", "carrier rocket"), 2),
-            "toy rocket": Kind(("toy rocket", "retro rocket", "cartoon rocket", "retro spaceship"), 1.6),
-            "missile": Kind(("missile", "guided missile", "military rocket"), 1.3),
-            "space shuttle": Kind(("space shuttle", "shuttle", "orbiter"), 1.1),
-        },
-        build=build_rocket,
-        phrases={
-            ("build", "slim"): ("slim", "slender", "thin"),
-            ("build", "fat"): ("fat", "thick", "chubby"),
-            ("nose", "pointed"): ("with a pointed nose", "pointy", "with a sharp tip"),
-            ("nose", "rounded"): ("with a rounded nose", "with a round tip", "blunt"),
-            ("fins", 3): ("with three fins",),
-            ("fins", 4): ("with four fins",),
-            ("window", True): ("with a window", "with a porthole", "with a round window"),
-            ("window", False): ("without windows", "windowless"),
-            ("boosters", 0): ("without boosters",),
-            ("boosters", 2): ("with two boosters", "with side boosters"),
-            ("boosters", 4): ("with four boosters",),
-            ("middle fins", True): ("with fins at the middle", "with small upper fins"),
-            ("tank", True): ("with a fuel tank", "with an external tank"),
-            ("tank", False): ("without a fuel tank",),
-        },
-        materials={"metal": 1.2},
-        size=30.0,
     ),
 }

@@ -3,32 +3,16 @@
 from backend.datasets.procedural.draw import Category, Draw, Kind
 from backend.datasets.procedural.materials import Material
 from backend.datasets.procedural.shape import Shape
-
-
-def _deck_outline(length: float, width: float, bow: float, stern: float = 0.85) -> list[tuple[float, float]]:
-    """A boat seen from above, (x, z): pointed bow towards +z, its curve `bow` long."""
-    w, h = width / 2, length / 2
-    return [(-w * stern, -h), (w * stern, -h), (w, -h * 0.6), (w, h - bow), (w * 0.8, h - bow * 0.55), (w * 0.4, h - bow * 0.18),
-            (0.0, h), (-w * 0.4, h - bow * 0.18), (-w * 0.8, h - bow * 0.55), (-w, h - bow), (-w, -h * 0.6)]  # fmt: skip
-
-
-def _ship_hull(s: Shape, d: Draw, body: Material, length: float, width: float, height: float, bow: float) -> float:
-    """A ship's hull in three layers, keel on y = 0; returns the deck's height."""
-    keel = d.other("keel", same=0.35, colors=("red", "black", "blue", "green", "brown"))
-    s.prism("keel", keel, _deck_outline(length * 0.93, width * 0.86, bow), height * 0.36, (0, height * 0.18, -length * 0.02), axis="y", round=0.015)
-    s.prism("hull", body, _deck_outline(length * 0.97, width, bow), height * 0.68, (0, height * 0.64, -length * 0.01), axis="y", round=0.012)
-    # The bow rises above the deck.
-    z = length / 2 - bow * 0.98
-    s.prism("hull", body, [(z, height * 0.7), (z + bow * 0.86, height * 0.7), (z + bow * 0.98, height * 1.35), (z + bow * 0.45, height * 1.22),
-                           (z, height * 0.98)], width * 0.36, (0, 0, 0), axis="x", round=0.02, blend=0.03)  # fmt: skip
-    return height * 0.98
+from backend.datasets.procedural.ships import cargo_ship, cruise_ship, deck_outline, ship_hull
 
 
 def _open_hull(s: Shape, d: Draw, body: Material, length: float, width: float, height: float) -> None:
     """A rounded open boat: half an ellipsoid, hollowed; rim at y = height."""
     s.ball("hull", body, (width, 2 * height, length), (0, height, 0))
     inside = d.other("inside", same=0.15, colors=("brown", "beige", "white"))
-    s.ball("inside", inside, (width - 0.13, 2 * height - 0.14, length - 0.16), (0, height + 0.015, 0), cut=True)
+    s.ball(
+        "inside", inside, (width - 0.13, 2 * height - 0.14, length - 0.16), (0, height + 0.015, 0), cut=True
+    )
     s.box("hull", body, (width * 1.2, height * 2, length * 1.2), (0, height * 2, 0), cut=True)
 
 
@@ -36,13 +20,45 @@ def _sail_boat(s: Shape, d: Draw, body: Material) -> None:
     """A sailing boat: a slim hull, one or two masts, triangular or square sails."""
     length, width = d.between(0.75, 0.92), d.between(0.24, 0.3)
     height = d.between(0.13, 0.17)
-    s.prism("hull", body, _deck_outline(length * 0.9, width * 0.72, length * 0.45, 0.6), height * 0.5, (0, height * 0.28, -0.02), axis="y", round=0.02)
-    s.prism("hull", body, _deck_outline(length, width, length * 0.5, 0.7), height * 0.62, (0, height * 0.7, 0), axis="y", round=0.02)
+    s.prism(
+        "hull",
+        body,
+        deck_outline(length * 0.9, width * 0.72, length * 0.45, 0.6),
+        height * 0.5,
+        (0, height * 0.28, -0.02),
+        axis="y",
+        round=0.02,
+    )
+    s.prism(
+        "hull",
+        body,
+        deck_outline(length, width, length * 0.5, 0.7),
+        height * 0.62,
+        (0, height * 0.7, 0),
+        axis="y",
+        round=0.02,
+    )
     deck = d.other("deck", same=0.15, colors=("brown", "beige", "white"), patterns=("wood",))
-    s.prism("deck", deck, _deck_outline(length * 0.9, width * 0.8, length * 0.45, 0.7), 0.05, (0, height, 0), axis="y")
+    s.prism(
+        "deck",
+        deck,
+        deck_outline(length * 0.9, width * 0.8, length * 0.45, 0.7),
+        0.05,
+        (0, height, 0),
+        axis="y",
+    )
     if d.flag("cabin", 0.5):
-        s.box("cabin", d.other("cabin", same=0.3, colors=("white", "beige", "brown")), (width * 0.5, 0.09, length * 0.26), (0, height + 0.05, -length * 0.12), round=0.025)
-    mast, sail = d.other("mast", same=0.1, colors=("brown", "beige", "white", "gray"), patterns=("wood",)), d.other("sail", same=0.25)
+        s.box(
+            "cabin",
+            d.other("cabin", same=0.3, colors=("white", "beige", "brown")),
+            (width * 0.5, 0.09, length * 0.26),
+            (0, height + 0.05, -length * 0.12),
+            round=0.025,
+        )
+    mast, sail = (
+        d.other("mast", same=0.1, colors=("brown", "beige", "white", "gray"), patterns=("wood",)),
+        d.other("sail", same=0.25),
+    )
     rig = d.pick("sails", triangular=2, square=0.8)
     top = d.between(0.92, 1.1)
     masts = d.count("masts", 1, 2)
@@ -54,77 +70,56 @@ def _sail_boat(s: Shape, d: Draw, body: Material) -> None:
         low = height + d.between(0.07, 0.11)
         if rig == "triangular":
             boom = length * (0.47 if masts == 1 else 0.31 if i == 0 else 0.26)
-            s.prism("sail", sail, [(z - 0.01, low), (z - 0.01, peak - 0.02), (z - boom * 0.55, low + (peak - low) * 0.42), (z - boom, low)], 0.055,
-                    (0, 0, 0), axis="x", round=0.008)  # fmt: skip
+            s.prism(
+                "sail",
+                sail,
+                [
+                    (z - 0.01, low),
+                    (z - 0.01, peak - 0.02),
+                    (z - boom * 0.55, low + (peak - low) * 0.42),
+                    (z - boom, low),
+                ],
+                0.055,
+                (0, 0, 0),
+                axis="x",
+                round=0.008,
+            )
             s.rod("mast", mast, (0, low - 0.01, z), (0, low - 0.01, z - boom), 0.029)
         else:
             wide = d.between(0.4, 0.5)
             for y, share in ((0.3, 1.0), (0.72, 0.75)):
                 h = (peak - low) * 0.38
-                s.box("sail", sail, (wide * share, h, 0.055), (0, low + (peak - low) * y - 0.04, z + 0.035), round=0.02)
+                s.box(
+                    "sail",
+                    sail,
+                    (wide * share, h, 0.055),
+                    (0, low + (peak - low) * y - 0.04, z + 0.035),
+                    round=0.02,
+                )
             sails += 1
         sails += 1
     if rig == "triangular" and d.flag("jib", 0.75):
         z = 0.06 if masts == 1 else 0.16
         tip = length / 2 - 0.04
-        s.prism("sail", sail, [(z + 0.02, height + 0.06), (tip, height - 0.01), (z + 0.02, top * 0.86)], 0.055, (0, 0, 0), axis="x", round=0.008)
+        s.prism(
+            "sail",
+            sail,
+            [(z + 0.02, height + 0.06), (tip, height - 0.01), (z + 0.02, top * 0.86)],
+            0.055,
+            (0, 0, 0),
+            axis="x",
+            round=0.008,
+        )
         sails += 1
     d.note("sail count", sails)
     if d.flag("flag", 0.25):
-        s.box("flag", d.other("flag", same=0.0, colors=("red", "blue", "yellow", "white")), (0.05, 0.075, 0.13), (0, top + 0.0, (0.06 if masts == 1 else 0.16) - 0.06), round=0.005)
-
-
-def _cargo_ship(s: Shape, d: Draw, body: Material) -> None:
-    """A freighter: long hull, bridge at the stern, containers or cranes."""
-    width, height = d.between(0.17, 0.22), d.between(0.11, 0.15)
-    deck = _ship_hull(s, d, body, 1.0, width, height, d.between(0.18, 0.26))
-    house = d.other("bridge", same=0.15, colors=("white", "beige", "yellow", "gray"))
-    tall = d.between(0.15, 0.24)
-    s.box("bridge", house, (width * 0.86, tall, 0.11), (0, deck + tall / 2 - 0.02, -0.37), round=0.01)
-    s.box("windows", d.fixed("window", "black"), (width * 0.78, 0.028, 0.122), (0, deck + tall - 0.05, -0.37), round=0.002)
-    funnel = d.other("funnel", same=0.2, colors=("red", "black", "blue", "orange", "yellow"))
-    s.box("funnel", funnel, (0.065, tall * 0.8, 0.065), (0, deck + tall * 0.55, -0.455), round=0.02)
-    cargo = d.pick("cargo", containers=1.6, cranes=0.8)
-    if cargo == "containers":
-        rows, wide = d.count("rows of containers", 3, 4), width * 0.43
-        size = 0.58 / rows
-        colors = ("red", "blue", "orange", "green", "yellow", "gray", "white", "turquoise", "brown")
-        for i in range(rows):
-            z = -0.29 + size * (i + 0.5)
-            for side in (-1, 1):
-                high = 0.085 * int(d.rng.integers(1, 4))
-                paint = d.fixed("containers", str(d.rng.choice(colors)))
-                s.box("containers", paint, (wide, high + 0.03, size - 0.02), (side * wide * 0.5, deck + high / 2 - 0.01, z), round=0.006)
-    else:
-        crane = d.other("cranes", same=0.1, colors=("yellow", "orange", "white", "black"))
-        for z in (-0.16, 0.12):
-            s.box("cranes", crane, (0.06, 0.26, 0.06), (0, deck + 0.11, z))
-            s.bar("cranes", crane, (0, deck + 0.15, z), (0, deck + 0.25, z + 0.19), 0.052)
-        hatch = d.other("hatches", same=0.3, colors=("brown", "gray", "green"))
-        for z in (-0.24, -0.05, 0.22):
-            s.box("hatches", hatch, (width * 0.75, 0.07, 0.11), (0, deck + 0.015, z), round=0.01)
-
-
-def _cruise_ship(s: Shape, d: Draw, body: Material) -> None:
-    """A cruise ship or ferry: decks stacked on a long hull, funnels."""
-    width, height = d.between(0.17, 0.22), d.between(0.11, 0.14)
-    deck = _ship_hull(s, d, body, 1.0, width, height, d.between(0.2, 0.28))
-    house, glass = d.other("decks", same=0.35, colors=("white", "white", "beige", "gray")), d.fixed("window", "black")
-    floors = d.count("decks", 2, 4)
-    back, front = -0.44, d.between(0.22, 0.3)
-    y = deck - 0.02
-    for i in range(floors):
-        w = width * (0.9 - 0.08 * i)
-        length = front - back
-        s.box("decks", house, (w, 0.075, length), (0, y + 0.0375, (front + back) / 2), round=0.015)
-        s.box("windows", glass, (w + 0.01, 0.024, length * 0.93), (0, y + 0.042, (front + back) / 2), round=0.002)
-        y += 0.068
-        back, front = back + d.between(0.03, 0.06), front - d.between(0.05, 0.09)
-    funnels = d.count("funnels", 1, 3)
-    paint = d.other("funnel", same=0.2, colors=("red", "black", "blue", "orange", "yellow"))
-    for i in range(funnels):
-        z = (back + front) / 2 + 0.15 * (i - (funnels - 1) / 2)
-        s.cylinder("funnel", paint, 0.042, 0.17, (0, y + 0.05, z), turn=(-12, 0, 0))
+        s.box(
+            "flag",
+            d.other("flag", same=0.0, colors=("red", "blue", "yellow", "white")),
+            (0.05, 0.075, 0.13),
+            (0, top + 0.0, (0.06 if masts == 1 else 0.16) - 0.06),
+            round=0.005,
+        )
 
 
 def _yacht(s: Shape, d: Draw, body: Material) -> None:
@@ -132,19 +127,62 @@ def _yacht(s: Shape, d: Draw, body: Material) -> None:
     speed = d.kind == "speedboat"
     width, length = d.between(0.26, 0.34) if speed else d.between(0.24, 0.3), 1.0
     height = d.between(0.14, 0.18)
-    s.prism("keel", d.other("keel", same=0.5, colors=("black", "blue", "red")), _deck_outline(length * 0.82, width * 0.78, 0.4), height * 0.5,
-            (0, height * 0.25, -0.06), axis="y", round=0.03)  # fmt: skip
-    s.prism("hull", body, _deck_outline(length * 0.96, width, 0.46), height * 0.6, (0, height * 0.68, -0.02), axis="y", round=0.025)
-    s.prism("hull", body, [(0.0, height * 0.6), (0.36, height * 0.6), (0.49, height * 1.32), (0.2, height * 1.2), (0.0, height * 0.95)], width * 0.4,
-            (0, 0, 0), axis="x", round=0.03, blend=0.05)  # fmt: skip
+    s.prism(
+        "keel",
+        d.other("keel", same=0.5, colors=("black", "blue", "red")),
+        deck_outline(length * 0.82, width * 0.78, 0.4),
+        height * 0.5,
+        (0, height * 0.25, -0.06),
+        axis="y",
+        round=0.03,
+    )
+    s.prism(
+        "hull",
+        body,
+        deck_outline(length * 0.96, width, 0.46),
+        height * 0.6,
+        (0, height * 0.68, -0.02),
+        axis="y",
+        round=0.025,
+    )
+    s.prism(
+        "hull",
+        body,
+        [
+            (0.0, height * 0.6),
+            (0.36, height * 0.6),
+            (0.49, height * 1.32),
+            (0.2, height * 1.2),
+            (0.0, height * 0.95),
+        ],
+        width * 0.4,
+        (0, 0, 0),
+        axis="x",
+        round=0.03,
+        blend=0.05,
+    )
     glass = d.fixed("window", "black")
     top = height * 0.96
     if speed:
         seat = d.other("seats", same=0.0, colors=("white", "red", "black", "beige", "brown"))
-        s.box("inside", d.fixed("inside", "gray"), (width - 0.12, 0.12, 0.44), (0, top, -0.19), round=0.02, cut=True)
+        s.box(
+            "inside",
+            d.fixed("inside", "gray"),
+            (width - 0.12, 0.12, 0.44),
+            (0, top, -0.19),
+            round=0.02,
+            cut=True,
+        )
         s.box("seats", seat, (width - 0.11, 0.13, 0.07), (0, top - 0.02, -0.16), round=0.025)
         s.box("seats", seat, (width - 0.11, 0.13, 0.08), (0, top - 0.01, -0.38), round=0.025)
-        s.box("windshield", glass, (width * 0.75, 0.13, 0.05), (0, top + 0.05, 0.06), round=0.015, turn=(-38, 0, 0))
+        s.box(
+            "windshield",
+            glass,
+            (width * 0.75, 0.13, 0.05),
+            (0, top + 0.05, 0.06),
+            round=0.015,
+            turn=(-38, 0, 0),
+        )
         if d.flag("outboard motor", 0.7):
             motor = d.other("motor", same=0.1, colors=("black", "gray", "white", "red"))
             s.box("motor", motor, (0.09, 0.13, 0.1), (0, top + 0.05, -0.53), round=0.03)
@@ -157,20 +195,54 @@ def _yacht(s: Shape, d: Draw, body: Material) -> None:
         high, w = 0.105, width * (0.74 - 0.14 * i)
         outline = [(back, y), (front, y), (front - 0.11, y + high), (back + 0.02, y + high)]
         s.prism("cabin", house, outline, w, (0, 0, 0), axis="x", round=0.012)
-        s.prism("windows", glass, [(back + 0.06, y + 0.036), (front - 0.028, y + 0.036), (front - 0.075, y + 0.078), (back + 0.06, y + 0.078)],
-                w + 0.012, (0, 0, 0), axis="x", round=0.002)  # fmt: skip
+        s.prism(
+            "windows",
+            glass,
+            [
+                (back + 0.06, y + 0.036),
+                (front - 0.028, y + 0.036),
+                (front - 0.075, y + 0.078),
+                (back + 0.06, y + 0.078),
+            ],
+            w + 0.012,
+            (0, 0, 0),
+            axis="x",
+            round=0.002,
+        )
         y += high - 0.008
         back, front = back + 0.08, front - d.between(0.14, 0.18)
-    s.prism("cabin", house, [(back, y - 0.02), (back + 0.08, y - 0.02), (back + 0.03, y + 0.1), (back - 0.03, y + 0.1)], width * 0.4, (0, 0, 0), axis="x", round=0.01)
+    s.prism(
+        "cabin",
+        house,
+        [(back, y - 0.02), (back + 0.08, y - 0.02), (back + 0.03, y + 0.1), (back - 0.03, y + 0.1)],
+        width * 0.4,
+        (0, 0, 0),
+        axis="x",
+        round=0.01,
+    )
 
 
 def _rowing_boat(s: Shape, d: Draw, body: Material) -> None:
     """An open boat with thwarts and oars; long and low as a canoe."""
     canoe = d.kind == "canoe"
-    length, width, height = 1.0, d.between(0.25, 0.3) if canoe else d.between(0.38, 0.48), d.between(0.14, 0.19) if canoe else d.between(0.2, 0.27)
+    length, width, height = (
+        1.0,
+        d.between(0.25, 0.3) if canoe else d.between(0.38, 0.48),
+        d.between(0.14, 0.19) if canoe else d.between(0.2, 0.27),
+    )
     _open_hull(s, d, body, length, width, height)
     if canoe:
-        s.mirror(lambda: s.rod("hull", body, (0, height * 0.4, length * 0.4), (0, height * 1.35, length * 0.49), 0.04, blend=0.03), axis="z")
+        s.mirror(
+            lambda: s.rod(
+                "hull",
+                body,
+                (0, height * 0.4, length * 0.4),
+                (0, height * 1.35, length * 0.49),
+                0.04,
+                blend=0.03,
+            ),
+            axis="z",
+        )
     seat = d.other("seats", same=0.3, colors=("brown", "beige", "white", "red"), patterns=("wood",))
     seats = d.count("seats", 1, 3)
     for i in range(seats):
@@ -192,15 +264,33 @@ def _tug_boat(s: Shape, d: Draw, body: Material) -> None:
     """A tug or fishing boat: short and tubby, a wheelhouse, a chimney or a mast."""
     width, height = d.between(0.36, 0.44), d.between(0.2, 0.26)
     length = d.between(0.85, 1.0)
-    deck = _ship_hull(s, d, body, length, width, height, d.between(0.3, 0.38))
+    deck = ship_hull(s, d, body, length, width, height, d.between(0.3, 0.38))
     house = d.other("cabin", same=0.15, colors=("white", "beige", "yellow", "brown", "red"))
     fishing = d.kind == "fishing boat"
     z = d.between(-0.22, -0.14) if fishing else d.between(0.0, 0.06)
     tall = d.between(0.2, 0.26)
     s.box("cabin", house, (width * 0.56, tall, 0.25), (0, deck + tall / 2 - 0.02, z), round=0.012)
-    s.box("windows", d.fixed("window", "black"), (width * 0.56 + 0.012, 0.07, 0.17), (0, deck + tall - 0.1, z), round=0.004)
-    s.box("windows", d.fixed("window", "black"), (width * 0.42, 0.07, 0.262), (0, deck + tall - 0.1, z), round=0.004)
-    s.box("roof", d.other("roof", same=0.4, colors=("white", "red", "brown", "black")), (width * 0.66, 0.055, 0.31), (0, deck + tall, z), round=0.012)
+    s.box(
+        "windows",
+        d.fixed("window", "black"),
+        (width * 0.56 + 0.012, 0.07, 0.17),
+        (0, deck + tall - 0.1, z),
+        round=0.004,
+    )
+    s.box(
+        "windows",
+        d.fixed("window", "black"),
+        (width * 0.42, 0.07, 0.262),
+        (0, deck + tall - 0.1, z),
+        round=0.004,
+    )
+    s.box(
+        "roof",
+        d.other("roof", same=0.4, colors=("white", "red", "brown", "black")),
+        (width * 0.66, 0.055, 0.31),
+        (0, deck + tall, z),
+        round=0.012,
+    )
     if fishing:
         mast = d.other("mast", same=0.1, colors=("brown", "white", "yellow"), patterns=("wood",))
         s.rod("mast", mast, (0, deck - 0.05, 0.1), (0, deck + d.between(0.42, 0.55), 0.1), 0.03)
@@ -208,18 +298,37 @@ def _tug_boat(s: Shape, d: Draw, body: Material) -> None:
         d.note("chimney", False)
     else:
         chimney = d.other("chimney", same=0.2, colors=("red", "black", "yellow", "orange"))
-        s.cylinder("chimney", chimney, 0.06, tall + 0.2, (0, deck + tall / 2 + 0.08, z - 0.19), turn=(-5, 0, 0))
+        s.cylinder(
+            "chimney", chimney, 0.06, tall + 0.2, (0, deck + tall / 2 + 0.08, z - 0.19), turn=(-5, 0, 0)
+        )
         d.note("chimney", True)
         if d.flag("tyres", 0.5):
             tyre = d.fixed("tyres", "black")
-            s.mirror(lambda: [s.ring("tyres", tyre, 0.06, 0.05, (width / 2 - 0.005, deck - 0.09, zz), axis="x") for zz in (-0.2, 0.02)] and None)
+            s.mirror(
+                lambda: (
+                    [
+                        s.ring("tyres", tyre, 0.06, 0.05, (width / 2 - 0.005, deck - 0.09, zz), axis="x")
+                        for zz in (-0.2, 0.02)
+                    ]
+                    and None
+                )
+            )
 
 
 def build_watercraft(s: Shape, d: Draw) -> None:
     """A boat or ship, bow towards +z."""
     body = d.main("hull")
-    builders = {"sail boat": _sail_boat, "cargo ship": _cargo_ship, "cruise ship": _cruise_ship, "yacht": _yacht, "speedboat": _yacht,
-                "rowing boat": _rowing_boat, "canoe": _rowing_boat, "tug boat": _tug_boat, "fishing boat": _tug_boat}  # fmt: skip
+    builders = {
+        "sail boat": _sail_boat,
+        "cargo ship": cargo_ship,
+        "cruise ship": cruise_ship,
+        "yacht": _yacht,
+        "speedboat": _yacht,
+        "rowing boat": _rowing_boat,
+        "canoe": _rowing_boat,
+        "tug boat": _tug_boat,
+        "fishing boat": _tug_boat,
+    }
     builders[d.kind](s, d, body)
 
 
@@ -228,9 +337,23 @@ CATEGORIES = {
         name="watercraft",
         nouns=("boat", "watercraft", "vessel"),
         kinds={
-            "sail boat": Kind(("sail boat", "sailboat", "sailing boat", "boat with sail", "sailing ship"), 2.4),
-            "cargo ship": Kind(("cargo ship", "big ship for transportation", "freighter", "container ship", "big ship", "transport ship"), 1.6),
-            "cruise ship": Kind(("cruise ship", "ferry", "ocean liner", "passenger ship", "steamship", "ship"), 1.3),
+            "sail boat": Kind(
+                ("sail boat", "sailboat", "sailing boat", "boat with sail", "sailing ship"), 2.4
+            ),
+            "cargo ship": Kind(
+                (
+                    "cargo ship",
+                    "big ship for transportation",
+                    "freighter",
+                    "container ship",
+                    "big ship",
+                    "transport ship",
+                ),
+                1.6,
+            ),
+            "cruise ship": Kind(
+                ("cruise ship", "ferry", "ocean liner", "passenger ship", "steamship", "ship"), 1.3
+            ),
             "yacht": Kind(("yacht", "motor yacht", "luxury yacht"), 1.2),
             "speedboat": Kind(("speedboat", "motor boat", "powerboat"), 1.1),
             "rowing boat": Kind(("rowing boat", "rowboat", "small boat", "wooden boat", "dinghy"), 1.5),

@@ -13,8 +13,12 @@ def build_rifle(s: Shape, d: Draw) -> None:
     """A rifle lying level, muzzle towards +z, sights up. The receiver spans z = 0 to `front`."""
     body = d.main("body")
     kind = d.kind
-    word = {"sniper rifle": "long", "short carbine": "short", "hunting rifle": d.pick("barrel", long=1, medium=1),
-            "shotgun": d.pick("barrel", long=0.8, medium=1, short=0.5)}.get(kind) or d.pick("barrel", medium=1, short=1)  # fmt: skip
+    word = {
+        "sniper rifle": "long",
+        "short carbine": "short",
+        "hunting rifle": d.pick("barrel", long=1, medium=1),
+        "shotgun": d.pick("barrel", long=0.8, medium=1, short=0.5),
+    }.get(kind) or d.pick("barrel", medium=1, short=1)
     d.note("barrel", word)
     barrel_length = d.between(*_BARREL[word])
     classic = kind in ("hunting rifle", "shotgun")
@@ -27,28 +31,81 @@ def build_rifle(s: Shape, d: Draw) -> None:
     y = 0.015
     end = front + barrel_length
     if double:
-        s.mirror(lambda: s.cylinder("barrel", metal, r, barrel_length + 0.06, (r * 0.9, y, front + barrel_length / 2 - 0.03), axis="z"))
+        s.mirror(
+            lambda: s.cylinder(
+                "barrel",
+                metal,
+                r,
+                barrel_length + 0.06,
+                (r * 0.9, y, front + barrel_length / 2 - 0.03),
+                axis="z",
+            )
+        )
     else:
-        s.cylinder("barrel", metal, r, barrel_length + 0.06, (0, y, front + barrel_length / 2 - 0.03), axis="z")
+        s.cylinder(
+            "barrel", metal, r, barrel_length + 0.06, (0, y, front + barrel_length / 2 - 0.03), axis="z"
+        )
     # The fore-end under the barrel.
     grip_length = min(barrel_length * d.between(0.5, 0.7), 0.24)
     fore = d.other("foregrip", same=0.7, patterns=("wood",), colors=("black", "brown", "green", "gray"))
-    s.box("foregrip", fore, (wide * 0.95 if not double else 0.135, 0.085, grip_length + 0.04), (0, -0.012, front + grip_length / 2 - 0.02), round=0.02)
+    s.box(
+        "foregrip",
+        fore,
+        (wide * 0.95 if not double else 0.135, 0.085, grip_length + 0.04),
+        (0, -0.012, front + grip_length / 2 - 0.02),
+        round=0.02,
+    )
     if kind == "shotgun" and not double and d.flag("pump", 0.7):
-        s.cylinder("foregrip", fore, 0.055, 0.15, (0, -0.03, front + barrel_length * 0.55), axis="z", round=0.015)
-        s.cylinder("barrel", metal, 0.035, barrel_length * 0.8, (0, -0.04, front + barrel_length * 0.38), axis="z")
+        s.cylinder(
+            "foregrip", fore, 0.055, 0.15, (0, -0.03, front + barrel_length * 0.55), axis="z", round=0.015
+        )
+        s.cylinder(
+            "barrel", metal, 0.035, barrel_length * 0.8, (0, -0.04, front + barrel_length * 0.38), axis="z"
+        )
     # The stock, behind z = 0.
     form = "solid" if classic or kind == "sniper rifle" else d.pick("stock", solid=1.2, skeleton=1, none=0.5)
     d.note("stock", form)
-    stock = body if form == "none" else d.other("stock", same=0.7, patterns=("wood",), colors=("black", "brown", "green", "gray"))
+    stock = (
+        body
+        if form == "none"
+        else d.other("stock", same=0.7, patterns=("wood",), colors=("black", "brown", "green", "gray"))
+    )
     length = d.between(0.27, 0.34) if kind != "short carbine" else d.between(0.2, 0.25)
     butt = d.between(0.12, 0.15)
     if classic:
-        s.prism("stock", stock, [(0.03, 0.04), (0.03, -0.045), (-0.1, -0.075), (-length, -0.05 - butt), (-length, -0.02), (-0.1, 0.01)], wide * 0.95,
-                (0, 0, 0), axis="x", round=0.02)  # fmt: skip
+        s.prism(
+            "stock",
+            stock,
+            [
+                (0.03, 0.04),
+                (0.03, -0.045),
+                (-0.1, -0.075),
+                (-length, -0.05 - butt),
+                (-length, -0.02),
+                (-0.1, 0.01),
+            ],
+            wide * 0.95,
+            (0, 0, 0),
+            axis="x",
+            round=0.02,
+        )
     elif form == "solid":
-        s.prism("stock", stock, [(0.02, 0.035), (0.02, -0.03), (-length * 0.55, -0.045), (-length * 0.7, -butt), (-length, -butt - 0.01), (-length, 0.04)],
-                wide * 0.95, (0, 0, 0), axis="x", round=0.012)  # fmt: skip
+        s.prism(
+            "stock",
+            stock,
+            [
+                (0.02, 0.035),
+                (0.02, -0.03),
+                (-length * 0.55, -0.045),
+                (-length * 0.7, -butt),
+                (-length, -butt - 0.01),
+                (-length, 0.04),
+            ],
+            wide * 0.95,
+            (0, 0, 0),
+            axis="x",
+            round=0.012,
+        )
     elif form == "skeleton":
         s.bar("stock", stock, (0, 0.015, 0.01), (0, 0.015, -length), 0.062)
         s.bar("stock", stock, (0, -0.03, 0.0), (0, -butt + 0.02, -length), 0.062)
@@ -56,25 +113,67 @@ def build_rifle(s: Shape, d: Draw) -> None:
     if not classic:
         grip = d.other("grip", same=0.6, colors=("black", "brown", "gray"))
         s.box("grip", grip, (0.066, 0.17, 0.085), (0, -0.1, 0.015), round=0.018, turn=(18, 0, 0))
-    s.arc("trigger guard", d.fixed("guard", "black"), 0.05, 0.052, 95, (0, -tall / 2 - 0.005, 0.1), turn=(180, 90, 0))
+    s.arc(
+        "trigger guard",
+        d.fixed("guard", "black"),
+        0.05,
+        0.052,
+        95,
+        (0, -tall / 2 - 0.005, 0.1),
+        turn=(180, 90, 0),
+    )
     magazine = "none"
     if kind in ("assault rifle", "short carbine"):
         magazine = d.pick("magazine", straight=1, curved=1.3, drum=0.35)
     elif kind == "sniper rifle":
         magazine = d.pick("magazine", straight=1, none=0.6)
     d.note("magazine", magazine)
-    paint = body if magazine == "none" else d.other("magazine", same=0.45, colors=("black", "gray", "brown", "orange"))
+    paint = (
+        body
+        if magazine == "none"
+        else d.other("magazine", same=0.45, colors=("black", "gray", "brown", "orange"))
+    )
     z, drop = front - 0.065, d.between(0.15, 0.21) if kind != "sniper rifle" else 0.12
     if magazine == "straight":
-        s.box("magazine", paint, (0.068, drop + 0.04, 0.095), (0, -drop / 2 - 0.025, z), round=0.008, turn=(-8, 0, 0))
+        s.box(
+            "magazine",
+            paint,
+            (0.068, drop + 0.04, 0.095),
+            (0, -drop / 2 - 0.025, z),
+            round=0.008,
+            turn=(-8, 0, 0),
+        )
     elif magazine == "curved":
-        s.prism("magazine", paint, [(z + 0.042, 0.0), (z - 0.045, 0.0), (z - 0.03, -drop * 0.6), (z + 0.02, -drop * 1.25), (z + 0.095, -drop * 1.1), (z + 0.055, -drop * 0.55)],
-                0.068, (0, 0, 0), axis="x", round=0.008)  # fmt: skip
+        s.prism(
+            "magazine",
+            paint,
+            [
+                (z + 0.042, 0.0),
+                (z - 0.045, 0.0),
+                (z - 0.03, -drop * 0.6),
+                (z + 0.02, -drop * 1.25),
+                (z + 0.095, -drop * 1.1),
+                (z + 0.055, -drop * 0.55),
+            ],
+            0.068,
+            (0, 0, 0),
+            axis="x",
+            round=0.008,
+        )
     elif magazine == "drum":
         s.cylinder("magazine", paint, 0.095, 0.09, (0, -0.12, z), axis="x", round=0.015)
-    chance = {"sniper rifle": 1.0, "assault rifle": 0.4, "short carbine": 0.35, "hunting rifle": 0.55, "shotgun": 0.0}[kind]
+    chance = {
+        "sniper rifle": 1.0,
+        "assault rifle": 0.4,
+        "short carbine": 0.35,
+        "hunting rifle": 0.55,
+        "shotgun": 0.0,
+    }[kind]
     if d.flag("scope", chance):
-        scope, size = d.other("scope", same=0.2, colors=("black", "black", "gray")), d.between(0.16, 0.24) + (0.06 if kind == "sniper rifle" else 0.0)
+        scope, size = (
+            d.other("scope", same=0.2, colors=("black", "black", "gray")),
+            d.between(0.16, 0.24) + (0.06 if kind == "sniper rifle" else 0.0),
+        )
         up, mid = tall / 2 + 0.06, front * 0.55
         s.cylinder("scope", scope, 0.037, size, (0, up, mid), axis="z")
         s.cone("scope", scope, 0.037, 0.054, 0.07, (0, up, mid + size / 2), axis="z")
@@ -85,32 +184,63 @@ def build_rifle(s: Shape, d: Draw) -> None:
         s.box("sight", metal, (0.045, 0.07, 0.05), (0, 0.05, end - 0.06), round=0.005)
     if kind in ("assault rifle", "short carbine") and not d.facts["scope"] and d.flag("carry handle", 0.4):
         s.box("body", body, (0.05, 0.045, front * 0.75), (0, tall / 2 + 0.065, front / 2), round=0.01)
-        s.mirror(lambda: s.box("body", body, (0.05, 0.08, 0.05), (0, tall / 2 + 0.03, front * 0.17), round=0.008), axis="x")
+        s.mirror(
+            lambda: s.box("body", body, (0.05, 0.08, 0.05), (0, tall / 2 + 0.03, front * 0.17), round=0.008),
+            axis="x",
+        )
         s.box("body", body, (0.05, 0.08, 0.05), (0, tall / 2 + 0.03, front * 0.83), round=0.008)
     if kind != "shotgun" and d.flag("silencer", 0.3 if not classic else 0.08):
-        s.cylinder("silencer", d.other("silencer", same=0.1, colors=("black", "gray")), 0.055, 0.18, (0, y, end + 0.06), axis="z", round=0.012)
-    if kind in ("sniper rifle", "assault rifle") and d.flag("bipod", 0.65 if kind == "sniper rifle" else 0.15):
+        s.cylinder(
+            "silencer",
+            d.other("silencer", same=0.1, colors=("black", "gray")),
+            0.055,
+            0.18,
+            (0, y, end + 0.06),
+            axis="z",
+            round=0.012,
+        )
+    if kind in ("sniper rifle", "assault rifle") and d.flag(
+        "bipod", 0.65 if kind == "sniper rifle" else 0.15
+    ):
         leg, z = d.fixed("bipod", "black"), front + min(barrel_length * 0.5, grip_length)
         s.mirror(lambda: s.rod("bipod", leg, (0.015, 0.0, z), (0.12, -0.23, z + 0.03), 0.032))
 
 
-_BLADES = {"longsword": (0.68, 0.74), "broadsword": (0.68, 0.74), "katana": (0.68, 0.74), "cutlass": (0.66, 0.72), "rapier": (0.72, 0.78), "dagger": (0.5, 0.58)}
+_BLADES = {
+    "longsword": (0.68, 0.74),
+    "broadsword": (0.68, 0.74),
+    "katana": (0.68, 0.74),
+    "cutlass": (0.66, 0.72),
+    "rapier": (0.72, 0.78),
+    "dagger": (0.5, 0.58),
+}
 """Blade's share of the whole length (1)."""
 
 
 def build_sword(s: Shape, d: Draw) -> None:
     """A sword standing on its pommel, point up, the flat of the blade towards +z."""
-    blade = d.main("blade")
+    d.main("blade")
     kind = d.kind
     share = d.between(*_BLADES[kind])
     hilt = 1.0 - share
-    widths = {"longsword": (0.1, 0.13), "broadsword": (0.17, 0.23), "katana": (0.09, 0.11), "cutlass": (0.1, 0.12), "rapier": (0.072, 0.08), "dagger": (0.13, 0.18)}
+    widths = {
+        "longsword": (0.1, 0.13),
+        "broadsword": (0.17, 0.23),
+        "katana": (0.09, 0.11),
+        "cutlass": (0.1, 0.12),
+        "rapier": (0.072, 0.08),
+        "dagger": (0.13, 0.18),
+    }
     width = d.between(*widths[kind])
     d.note("blade width", "broad" if width > 0.145 else "narrow" if width < 0.095 else "medium")
     curve = {"katana": d.between(0.07, 0.12), "cutlass": d.between(0.24, 0.36)}.get(kind, 0.0)
     d.note("blade", "curved" if curve else "straight")
-    handle = d.other("handle", same=0.05, colors=("black", "brown", "red", "blue", "gray"), patterns=("leather", "wood"))
-    guard = d.other("guard", same=0.3, colors=("black", "brown", "yellow", "gray"), patterns=("gold", "metal"))
+    handle = d.other(
+        "handle", same=0.05, colors=("black", "brown", "red", "blue", "gray"), patterns=("leather", "wood")
+    )
+    guard = d.other(
+        "guard", same=0.3, colors=("black", "brown", "yellow", "gray"), patterns=("gold", "metal")
+    )
     _blade(s, d, kind, width, share, hilt, curve)
     radius = d.between(0.038, 0.046)
     s.cylinder("handle", handle, radius, hilt - 0.02, (0, hilt / 2 + 0.01, 0), round=0.01)
@@ -141,13 +271,27 @@ def _blade(s: Shape, d: Draw, kind: str, width: float, share: float, hilt: float
             swell = 1 + (0.3 * math.sin(math.pi * min(t * 1.15, 1.0)) ** 2 if kind == "cutlass" else 0.0)
             taper = 1.0 if t < 0.8 else 1 - ((t - 0.8) / 0.2) ** 1.5
             right.append((-bend + w * swell, foot + share * (t * 0.92)))
-            left.append((-bend + w * swell - 2 * w * swell * max(taper, 0.04), foot + share * t * (1.0 if t > 0.99 else 0.985)))
-        s.prism("blade", blade, right[:-1] + [left[-1]] + left[-2::-1], 0.075, (0, 0, 0), round=0.01)
+            left.append(
+                (
+                    -bend + w * swell - 2 * w * swell * max(taper, 0.04),
+                    foot + share * t * (1.0 if t > 0.99 else 0.985),
+                )
+            )
+        s.prism("blade", blade, [*right[:-1], left[-1], *left[-2::-1]], 0.075, (0, 0, 0), round=0.01)
         return
-    tip = {"rapier": 0.14, "dagger": d.between(0.14, 0.26), "broadsword": d.between(0.1, 0.16)}.get(kind, d.between(0.12, 0.2))
+    tip = {"rapier": 0.14, "dagger": d.between(0.14, 0.26), "broadsword": d.between(0.1, 0.16)}.get(
+        kind, d.between(0.12, 0.2)
+    )
     end = d.between(0.75, 1.0) if kind != "dagger" else d.between(0.6, 0.95)
     end = max(end, 0.065 / width)
-    s.prism("blade", blade, [(w, foot), (w * end, 1 - tip), (0.008, 1.0), (-0.008, 1.0), (-w * end, 1 - tip), (-w, foot)], 0.075, (0, 0, 0), round=0.01)
+    s.prism(
+        "blade",
+        blade,
+        [(w, foot), (w * end, 1 - tip), (0.008, 1.0), (-0.008, 1.0), (-w * end, 1 - tip), (-w, foot)],
+        0.075,
+        (0, 0, 0),
+        round=0.01,
+    )
     if kind in ("longsword", "broadsword", "dagger") and d.flag("fuller", 0.6):
         groove = d.other("fuller", same=0.0, colors=("gray", "black", "white"))
         s.box("fuller", groove, (width * 0.28, share * 0.62, 0.084), (0, foot + share * 0.36, 0), round=0.004)
@@ -173,7 +317,16 @@ def _guard(s: Shape, d: Draw, kind: str, width: float, hilt: float) -> None:
         if form == "cross":
             s.box("guard", guard, (2 * reach, 0.07, 0.095), at, round=0.015)
         else:
-            s.mirror(lambda: s.rod("guard", guard, (0, hilt, 0), (reach, hilt + (0.06 if kind == "dagger" else 0.08), 0), 0.045, end_radius=0.034))
+            s.mirror(
+                lambda: s.rod(
+                    "guard",
+                    guard,
+                    (0, hilt, 0),
+                    (reach, hilt + (0.06 if kind == "dagger" else 0.08), 0),
+                    0.045,
+                    end_radius=0.034,
+                )
+            )
 
 
 CATEGORIES = {
@@ -182,7 +335,18 @@ CATEGORIES = {
         nouns=("rifle", "gun", "firearm"),
         kinds={
             "sniper rifle": Kind(("sniper rifle", "military sniper rifle", "sniper gun", "sniper"), 1.6),
-            "assault rifle": Kind(("assault rifle", "machine gun", "military rifle", "army rifle", "automatic rifle", "ak-47", "m16"), 2),
+            "assault rifle": Kind(
+                (
+                    "assault rifle",
+                    "machine gun",
+                    "military rifle",
+                    "army rifle",
+                    "automatic rifle",
+                    "ak-47",
+                    "m16",
+                ),
+                2,
+            ),
             "short carbine": Kind(("short rifle", "carbine", "short carbine", "submachine gun"), 1.4),
             "hunting rifle": Kind(("hunting rifle", "classic rifle", "musket"), 1.3),
             "shotgun": Kind(("shotgun", "rifle shotgun", "hunting shotgun"), 1.4),
@@ -199,7 +363,12 @@ CATEGORIES = {
             ("stock", "skeleton"): ("with a skeleton stock", "with an open stock"),
             ("stock", "none"): ("without a stock", "stockless"),
             ("magazine", "straight"): ("with a straight magazine", "with magazines", "with a magazine"),
-            ("magazine", "curved"): ("with a curved magazine", "with magazines", "with a banana magazine", "with a magazine"),
+            ("magazine", "curved"): (
+                "with a curved magazine",
+                "with magazines",
+                "with a banana magazine",
+                "with a magazine",
+            ),
             ("magazine", "drum"): ("with a drum magazine", "with a round magazine"),
             ("magazine", "none"): ("without a magazine", "without magazines"),
             ("scope", True): ("with a scope", "with a telescopic sight", "with a riflescope"),
@@ -217,7 +386,9 @@ CATEGORIES = {
         name="sword",
         nouns=("sword", "blade"),
         kinds={
-            "longsword": Kind(("longsword", "long sword", "knight's sword", "medieval sword", "arming sword"), 1.8),
+            "longsword": Kind(
+                ("longsword", "long sword", "knight's sword", "medieval sword", "arming sword"), 1.8
+            ),
             "katana": Kind(("katana", "samurai sword", "japanese sword"), 1.4),
             "dagger": Kind(("dagger", "knife", "short sword"), 1.3),
             "cutlass": Kind(("cutlass", "pirate sword", "sabre", "scimitar"), 1.3),

@@ -376,8 +376,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     groups = tuple(name for name in given.groups.split(",") if name)
     try:
+        checked_groups(groups)
         if given.action == "verify":
-            problems = verify(load_pins().of(checked_groups(groups)))
+            problems = verify(load_pins().of(groups or ("run",)))
             print("\n".join(problems) or "All packages are in place.")
             return 1 if problems else 0
         if given.action == "make":

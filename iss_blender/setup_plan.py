@@ -24,13 +24,19 @@ _DISK_MB = {
     "interpreter": 60,
     "installer": 20,
     "torch": 7800 if _WITH_CUDA else 1200,
-    "packages": 900,
+    "run": 900,
     "train": 400,
     "dev": 200,
     "blender": 1700,
 }
 """Disk need of each step while it runs, measured: installed files with the downloads beside them."""
-_DOWNLOAD_MB = {"torch": 2650 if _WITH_CUDA else 120, "packages": 130, "train": 75, "dev": 35, "blender": 375}
+_DOWNLOAD_MB = {"torch": 2650 if _WITH_CUDA else 120, "run": 130, "train": 75, "dev": 35, "blender": 375}
+_TITLES = {
+    "run": "Packages",
+    "train": "Training packages",
+    "dev": "Developer tools",
+    "blender": "Blender module",
+}
 _MAKE = """
 import os, pathlib, shutil, sys, venv
 folder = pathlib.Path(sys.argv[1])
@@ -83,20 +89,23 @@ def plan(folder: Path, interpreter: Interpreter, groups: Sequence[str], pins: Pi
         return step(name, title, [*command, *held, *requirements], requirements, weight)
 
     makes = [interpreter.path, "-I", "-c", _MAKE, str(folder), "renew" if stale else "keep"]
+
+    def verify(group: str) -> Step:
+        command = [python, "-m", "iss_blender.environment", "verify", "--with", group]
+        return step(f"verify {group}", f"Check of {_TITLES[group].lower()}", command, pins.groups[group], 2)
+
     steps = [
         step("interpreter", "Python environment", makes, [], 4),
         install("installer", "Installer", 2, [pins.installer]),
         install("torch", "PyTorch", 60, torch),
-        install("packages", "Packages", 15, others),
+        install("run", _TITLES["run"], 15, others),
+        verify("run"),
     ]
-    if "train" in groups:
-        steps.append(install("train", "Training packages", 5, pins.groups["train"]))
-    if "dev" in groups:
-        steps.append(install("dev", "Developer tools", 4, pins.groups["dev"]))
-    if "blender" in groups:
-        steps.append(install("blender", "Blender module", 8, pins.groups["blender"], "--no-deps"))
-    verify = [python, "-m", "iss_blender.environment", "verify", "--with", ",".join(groups)]
-    return [*steps, step("verify", "Check", verify, pins.of(groups), 3)]
+    for group in (name for name in GROUPS[1:] if name in groups):
+        # The bpy module asks for an older numpy, and works with ours.
+        options = ["--no-deps"] if group == "blender" else []
+        steps += [install(group, _TITLES[group], 6, pins.groups[group], *options), verify(group)]
+    return steps
 
 
 def constraints_text(pins: Pins) -> str:

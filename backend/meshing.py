@@ -4,7 +4,7 @@ The mesh is closed for every field: samples outside the cube count as empty, and
 without ties, so that no two vertices or faces coincide.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import torch
@@ -81,14 +81,16 @@ class _Probe:
         """Colours [P, 3] at points [P, 3]."""
         return (yield from self._ask(self._field.color, points, (3,)))
 
-    def _ask(self, function, points: NDArray[np.float32], width: tuple[int, ...]):
+    def _ask(
+        self, function: Callable[[Tensor], Tensor], points: NDArray[np.float32], width: tuple[int, ...]
+    ) -> Generator[float, None, NDArray[np.float32]]:
         answers = np.empty((len(points), *width), dtype=np.float32)
         start = 0
         while start < len(points):
             chunk = torch.from_numpy(points[start : start + self._chunk])
             try:
                 with torch.no_grad():
-                    answer: Tensor = function(chunk[None].to(self._device))[0].float().cpu()
+                    answer = function(chunk[None].to(self._device))[0].float().cpu()
             except torch.OutOfMemoryError as error:
                 if self._chunk <= SMALLEST_CHUNK:
                     raise MemoryShortError(

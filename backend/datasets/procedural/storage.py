@@ -57,7 +57,7 @@ def _foot(s: Shape, d: Draw, width: float, depth: float, probability: float) -> 
     """Legs, a plinth or nothing under the body; returns the height of its underside."""
     if d.flag("legs", probability):
         long = d.pick("legs", little=1.4, long=1) == "long"
-        foot = d.between(0.15, 0.24) if long else d.between(0.06, 0.1)
+        foot = d.between(0.12, 0.15 if width > 0.95 else 0.24) if long else d.between(0.06, 0.1)
         four_legs(
             s, accent(d, same=0.25), leg_form(d), width / 2 - 0.05, depth / 2 - 0.045, foot + 0.02, 0.065
         )
@@ -72,8 +72,8 @@ def build_cabinet(s: Shape, d: Draw) -> None:
         "cupboard": (d.between(0.5, 0.72), d.between(0.28, 0.38), d.between(0.78, 0.98)),
         "wardrobe": (d.between(0.55, 0.85), d.between(0.3, 0.4), d.between(0.95, 1.05)),
         "chest of drawers": (d.between(0.55, 0.85), d.between(0.32, 0.42), d.between(0.6, 0.9)),
-        "sideboard": (d.between(0.98, 1.15), d.between(0.28, 0.36), d.between(0.3, 0.42)),
-        "nightstand": (d.between(0.62, 0.8), d.between(0.55, 0.7), d.between(0.62, 0.85)),
+        "sideboard": (d.between(0.98, 1.15), d.between(0.28, 0.36), d.between(0.34, 0.44)),
+        "nightstand": (d.between(0.6, 0.76), d.between(0.48, 0.6), d.between(0.64, 0.88)),
         "display cabinet": (d.between(0.5, 0.7), d.between(0.26, 0.34), d.between(0.92, 1.02)),
         "filing cabinet": (d.between(0.38, 0.48), d.between(0.42, 0.55), d.between(0.7, 1.0)),
     }[d.kind]

@@ -79,11 +79,13 @@ def chroot_command(
     own (1400 x 900).
     """
     at = shlex.quote(str(SYSTEM))
-    mounts = [f"mount -t proc proc {at}/proc", f"mount --rbind /dev {at}/dev", f"mount -t tmpfs tmpfs {at}/tmp"]
+    mounts = [f"mount -t proc proc {at}/proc", f"mount --rbind /dev {at}/dev"]
+    mounts.append(f"mount -t tmpfs tmpfs {at}/tmp")
     for path in binds:
-        inside = shlex.quote(f"{SYSTEM}{path}")
-        place = f"mkdir -p {inside}" if path.is_dir() else f"mkdir -p "$(dirname {inside})" && touch {inside}"
-        mounts.append(f"{place} && mount --bind {shlex.quote(str(path))} {inside}")
+        outside, inside = shlex.quote(str(path)), shlex.quote(f"{SYSTEM}{path}")
+        above = shlex.quote(f"{SYSTEM}{path.parent}")
+        mounts.append(f"mkdir -p {inside}" if path.is_dir() else f"mkdir -p {above} && touch {inside}")
+        mounts.append(f"mount --bind {outside} {inside}")
     fixed = [
         "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME=/root",

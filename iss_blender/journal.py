@@ -29,8 +29,8 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed"
 IMPORTED, INTERRUPTED = "imported", "interrupted"
 """Journal states. Imported: the result is in a scene. Interrupted: its session died before the end."""
 
-STEP_BYTES = 1 << 20
-"""Bytes of a result written per step; about a millisecond."""
+STEP_BYTES = 1 << 18
+"""Bytes of a result written per step; well under a millisecond."""
 
 
 class JournalError(Exception):

@@ -8,8 +8,8 @@ import errno
 import os
 import sys
 
-CHUNK_BYTES = 1 << 18
-"""Most bytes per read; four times the usual pipe buffer of Linux."""
+CHUNK_BYTES = 1 << 16
+"""Most bytes per read or write, the usual pipe buffer of Linux; small enough to keep a poll short."""
 WINDOWS_WRITE_BYTES = 2048
 """Most bytes per write on Windows, where a PIPE_NOWAIT write larger than the free space writes nothing."""
 

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     with StopRequest("Stopping with the best result so far; Ctrl-C again stops at once.") as stop:
         recipe = _checked_recipe(arguments)
         # Heavy from here on: torch and the models.
-        from backend.bundles import load_bundle, memory_needed, read_record, resolve_bundle
+        from backend.bundle_places import resolve_bundle
+        from backend.bundles import load_bundle, memory_needed, read_record
         from backend.device import require_memory, resolve_device
         from backend.results import check_formats, check_output
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         bundle = load_bundle(folder, device=device, allow_download=arguments.allow_download)
         if arguments.recipe is None:
             recipe = recipe.replace(settings=_settings(arguments, bundle.settings))
-        wanted = variations(recipe, arguments.variations or 1)
+        wanted = _variations(arguments, recipe)
         for number, one in enumerate(wanted, 1):
             if stop():
                 break
@@ -135,8 +136,12 @@ def _checked_recipe(arguments: argparse.Namespace) -> Recipe:
     )
     if recipe.prompt or not recipe.image:
         check_prompt(recipe.prompt)
-    variations(recipe, arguments.variations or 1)
+    _variations(arguments, recipe)
     return recipe
+
+
+def _variations(arguments: argparse.Namespace, recipe: Recipe) -> list[Recipe]:
+    return variations(recipe, 1 if arguments.variations is None else arguments.variations)
 
 
 def _settings(arguments: argparse.Namespace, own: "PipelineSettings") -> "PipelineSettings":

@@ -5,6 +5,7 @@ report is plain text without the user's home folder in it, ready to be pasted in
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import platform
@@ -48,8 +49,12 @@ class Check:
     remedy: str = ""
     """What to do; empty where the check passed."""
 
+    def to_dict(self) -> dict[str, str | bool]:
+        """For JSON."""
+        return dataclasses.asdict(self)
 
-def examine(bundle: str = "starter", *, device: str = "auto", generate: bool = True) -> Iterator[Check]:
+
+def run_checks(bundle: str = "starter", *, device: str = "auto", generate: bool = True) -> Iterator[Check]:
     """All checks, one after the other; the last generates a small shape."""
     yield check_python(sys.version_info[:2])
     missing = [check for check in map(_check_package, _PACKAGES) if not check.passed]
@@ -119,7 +124,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 where all checks pass, else 1."""
     checks = []
-    for check in examine(arguments.bundle, device=arguments.device, generate=not arguments.no_generate):
+    for check in run_checks(arguments.bundle, device=arguments.device, generate=not arguments.no_generate):
         checks.append(check)
         sys.stdout.write(format_report([check]))
         sys.stdout.flush()
@@ -162,7 +167,8 @@ def _free_memory() -> int:
 
 
 def _check_bundles() -> Iterator[Check]:
-    from backend.bundles import find_bundles, read_record, verify_bundle
+    from backend.bundle_places import find_bundles
+    from backend.bundles import read_record, verify_bundle
 
     found = find_bundles()
     if not found:

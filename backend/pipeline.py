@@ -114,7 +114,13 @@ def generate(
             mapper=recipe.settings.mapper,
             precision=recipe.precision,
         )
-        code = yield from _timed("propose", record, _propose(bundle, recipe, feature, judge, record, stop))
+        if recipe.start_code:
+            code = _given_code(bundle, np.asarray(recipe.start_code, dtype=np.float32))
+            record.codes.append(code)
+            record.scores.append(judge(code).clip)
+        else:
+            proposal = _propose(bundle, recipe, feature, judge, record, stop)
+            code = yield from _timed("propose", record, proposal)
         guidance = _guide(bundle, recipe, feature, code, judge, record, stop, preview_every)
         code = yield from _timed("guide", record, guidance)
         recipe = _as_run(recipe, record)
@@ -132,6 +138,37 @@ def generate(
         notices=tuple(record.notices),
         stopped=record.stopped,
     )
+
+
+def refine(
+    bundle: Bundle,
+    recipe: Recipe,
+    code: NDArray[np.float32],
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    preview_every: int = 0,
+) -> Generator[Event, None, Result]:
+    """As `generate`, but text guidance starts from a shape code [C]; the words may be new ones."""
+    start = recipe.replace(start_code=tuple(float(number) for number in code))
+    return generate(bundle, start, stop=stop, preview_every=preview_every)
+
+
+def decode(bundle: Bundle, recipe: Recipe, code: NDArray[np.float32]) -> Generator[Event, None, TriMesh]:
+    """The mesh of a shape code [C] with the recipe's mesh settings; nothing is tuned."""
+    set_threads(recipe.threads or None)
+    with deterministic():
+        return (yield from _mesh(bundle, recipe, _given_code(bundle, code)))
+
+
+def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
+    """A shape code [C] from outside on the bundle's device; SettingError where it does not fit."""
+    size = bundle.spec.code_size
+    if code.shape != (size,) or not np.isfinite(code).all():
+        raise SettingError(
+            f"The shape code has shape {code.shape}; the bundle {bundle.name} takes [{size}] finite numbers.",
+            remedy="Use a result that was made with this bundle.",
+        )
+    return torch.from_numpy(np.array(code, dtype=np.float32)).to(bundle.device)
 
 
 def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
@@ -299,13 +336,11 @@ def _as_run(recipe: Recipe, record: _Record) -> Recipe:
     resolution = min(recipe.settings.mesh.resolution, HURRIED_RESOLUTION)
     settings = change_settings(
         recipe.settings,
-        {
-            "mapper": {"candidates": len(record.candidates)},
-            "stage2": {"steps": len(record.scores) - 1},
-            "mesh": {"resolution": resolution},
-        },
+        {"stage2": {"steps": len(record.scores) - 1}, "mesh": {"resolution": resolution}},
     )
-    return recipe.replace(settings=settings)
+    # Not all candidates may have been judged; the code that won until then is kept instead.
+    start = tuple(float(number) for number in record.codes[0])
+    return recipe.replace(settings=settings, start_code=start)
 
 
 def _mesh(

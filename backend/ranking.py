@@ -4,7 +4,7 @@ CLIP alone prefers hybrids (a chair with four legs and a pedestal), so the total
 uncertainty and its loose pieces (our choice). Candidates are ranked, and stage 2's iterates compared, by it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class Score:
     """Mean of p(1-p) over the cube."""
     pieces: int = 0
     """Connected pieces beyond the first; an empty shape counts as one too many."""
+    grid: OccupancyGrid | None = field(default=None, repr=False, compare=False)
+    """The grid of this very code, which serves its next rendering too."""
 
 
 class Judge:
@@ -68,13 +70,13 @@ class Judge:
         clip = float(view_cosines(self._clip, views.rgb, self._feature, self._precision).mean())
         weights = self._weights
         if self._svr.spec.explicit or (weights.uncertainty_weight == 0 and weights.pieces_weight == 0):
-            return Score(total=clip, clip=clip)
+            return Score(total=clip, clip=clip, grid=views.grid)
         grid = views.grid or build_grid(
             self._svr.field(code[None]), _GRID, self._render.iso_logit, device=code.device
         )
         uncertainty, pieces = volume_quality(grid.logits)
         penalty = weights.uncertainty_weight * uncertainty + weights.pieces_weight * pieces
-        return Score(total=clip - penalty, clip=clip, uncertainty=uncertainty, pieces=pieces)
+        return Score(clip - penalty, clip, uncertainty, pieces, grid=views.grid)
 
 
 def volume_quality(logits: Tensor) -> tuple[float, int]:

@@ -41,6 +41,8 @@ class Recipe(Settings):
     seed: int = bounded(0, 0, GREATEST_SEED)
     diversity: float = bounded(1.0, 0.0, 10.0)
     """Strength of the differences between seeds; 1 is the bundle's own."""
+    start_code: tuple[float, ...] = ()
+    """Shape code [C] that stage 2 starts from; empty where the mapper proposes one."""
     bundle: str = "starter"
     bundle_sha256: str = ""
     """Of the bundle's record; filled in when it is loaded."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import OutputError, SettingError
-from backend.mesh_export import encode_glb, encode_ply
+from backend.mesh_export import save_mesh
+from backend.output_file import write_file
 from backend.pipeline import Result
+from backend.rendering.turntable import save_png, turntable_strip
 
 FORMATS = ("glb", "ply")
-_ENCODERS = {"glb": encode_glb, "ply": encode_ply}
 _NEEDED_BYTES = 64 * 2**20
 """Free disk space that is asked for beforehand: the largest meshes take about 40 MB."""
 _REMEDY = "Free some space or choose a folder that you may write to, with --out."
@@ -56,20 +57,20 @@ def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
 
 def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Write mesh.glb, mesh.ply (as asked), preview.png and result.json; returns their paths."""
-    files = {f"mesh.{name}": _ENCODERS[name](result.mesh) for name in check_formats(formats)}
-    files["preview.png"] = _preview_png(result)
-    files["result.json"] = (json.dumps(describe_result(result), indent=2) + "\n").encode()
+    meshes = [f"mesh.{name}" for name in check_formats(formats)]
+    record = json.dumps(describe_result(result), indent=2) + "\n"
+    strip = turntable_strip(result.mesh)
     staging: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-        for name, data in files.items():
-            with (staging / name).open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-        for name in files:
-            os.replace(staging / name, folder / name)
+        for name in meshes:
+            save_mesh(result.mesh, staging / name)
+        save_png(strip, staging / "preview.png")
+        write_file(staging / "result.json", record.encode())
+        paths = [folder / name for name in (*meshes, "preview.png", "result.json")]
+        for path in paths:
+            os.replace(staging / path.name, path)
     except OSError as error:
         raise OutputError(
             f"The result cannot be written to {folder}: {error.strerror or error}.", remedy=_REMEDY
@@ -77,7 +78,7 @@ def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FOR
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-    return [folder / name for name in files]
+    return paths
 
 
 def describe_result(result: Result) -> dict[str, Any]:

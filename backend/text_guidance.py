@@ -7,6 +7,7 @@ the start.
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from backend.config import RenderSettings, Stage2Settings
 from backend.errors import NumericalError
 from backend.losses import background_loss
 from backend.ranking import Score, render_code, view_cosines
+from backend.rendering.occupancy_grid import OccupancyGrid
 from backend.svr.base import SvrModel
 from backend.whitening import Whitening
 
@@ -72,16 +74,19 @@ def guide(
     first = judge(start)
     best_step, best_score, best_code = 0, first, start
     yield GuidanceStep(0, settings.steps, first, start, 0, start)
+    grid = first.grid
     for step in range(1, settings.steps + 1):
-        loss = _loss(clip, svr, moving, feature, settings, render, generator, precision)
-        if not torch.isfinite(loss):
+        loss = _loss(clip, svr, moving, feature, settings, render, generator, precision, grid)
+        loss_value = float(loss.detach())
+        if not math.isfinite(loss_value):
             raise NumericalError(
-                f"Text guidance gave a loss of {float(loss)} at step {step}.",
+                f"Text guidance gave a loss of {loss_value} at step {step}.",
                 remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        if loss.requires_grad:  # a shape that no ray hits cannot be improved
+            loss.backward()
+            optimizer.step()
         with torch.no_grad():
             code = moving()
         if not torch.isfinite(code).all():
@@ -90,9 +95,10 @@ def guide(
                 remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
             )
         score = judge(code)
+        grid = score.grid
         if score.total > best_score.total and score.clip >= first.clip:
             best_step, best_score, best_code = step, score, code
-        logger.debug("stage 2 step %d: loss %.4f, score %.4f", step, float(loss), score.total)
+        logger.debug("stage 2 step %d: loss %.4f, score %.4f", step, loss_value, score.total)
         yield GuidanceStep(step, settings.steps, score, code, best_step, best_code)
     return best_code
 
@@ -153,17 +159,25 @@ def _loss(
     render: RenderSettings,
     generator: torch.Generator,
     precision: str,
+    grid: OccupancyGrid | None,
 ) -> Tensor:
-    """clip_weight * sum of (1 - cosine) + background_weight * background loss + drift penalty."""
+    """clip_weight * sum of (1 - cosine) + background_weight * background loss + drift penalty.
+
+    grid: of the present code, as the judge has built it.
+    """
     cameras = random_cameras(
         settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
     ).to(feature.device)
     stride = _BACKGROUND_STRIDE if settings.background_weight else 0
-    views = render_code(svr, moving(), cameras, settings.view_size, render, background_stride=stride)
+    views = render_code(
+        svr, moving(), cameras, settings.view_size, render, background_stride=stride, grid=grid
+    )
     images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
     loss = settings.clip_weight * (1 - view_cosines(clip, images, feature, precision)).sum()
     if settings.background_weight:
-        loss = loss + settings.background_weight * background_loss(views)
+        loss = loss + settings.background_weight * background_loss(
+            views.background_rgb, ~views.background_mask
+        )
     if settings.drift_weight:
         loss = loss + settings.drift_weight * moving.drift()
     return loss

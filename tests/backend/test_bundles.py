@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.bundle_places import find_bundles
 from backend.bundles import (
     BundleRecord,
     build_svr,
-    find_bundles,
     load_bundle,
     memory_needed,
     read_record,

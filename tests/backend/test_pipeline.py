@@ -1,0 +1,174 @@
+"""The whole pipeline on the tiny bundle: determinism, best iterate, stopping, notices, refusals."""
+
+import dataclasses
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backend.bundles import Bundle, load_bundle
+from backend.errors import BundleError, EmptyShapeError, ImageError, PromptError, SettingError
+from backend.events import Event, Notice, Preview, Progress
+from backend.pipeline import Result, decode, generate, refine
+from backend.recipe import Recipe, change_settings
+from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("pipeline")))
+
+
+def _recipe(**fields: object) -> Recipe:
+    values = {"prompt": "a red chair", "settings": TINY_SETTINGS, "threads": 1, **fields}
+    return Recipe().replace(**values)
+
+
+def _drive(work: Generator[Event, None, Result]) -> tuple[list[Event], Result]:
+    events = []
+    while True:
+        try:
+            events.append(next(work))
+        except StopIteration as finished:
+            return events, finished.value
+
+
+def test_a_prompt_becomes_the_octahedron_of_its_code(bundle: Bundle) -> None:
+    events, result = _drive(generate(bundle, _recipe()))
+    phases = [event.phase for event in events if isinstance(event, Progress)]
+    assert list(dict.fromkeys(phases)) == ["propose", "guide", "mesh"]
+    assert len(result.scores) == len(result.codes) == 1 + TINY_SETTINGS.stage2.steps
+    assert len(result.candidates) == TINY_SETTINGS.mapper.candidates
+    assert result.scores[result.best_step] == max(result.scores)
+    assert np.array_equal(result.codes[result.best_step], result.code)
+    assert result.mesh.is_watertight()
+    # Vertices lie on |x| + |y| + |z| = 0.3 + 0.05 code[0]; half precision weights keep 3 digits.
+    radius = np.abs(result.mesh.vertices).sum(axis=1)
+    assert np.abs(radius - (0.3 + 0.05 * result.code[0])).max() < 2e-3
+    assert set(result.seconds) == {"propose", "guide", "mesh"}
+    assert result.peak_memory["process"] > 0
+
+
+def test_the_same_recipe_gives_the_same_bits(bundle: Bundle) -> None:
+    _, first = _drive(generate(bundle, _recipe(seed=4)))
+    _, again = _drive(generate(bundle, first.recipe))
+    assert np.array_equal(first.mesh.vertices, again.mesh.vertices)
+    assert np.array_equal(first.mesh.colors, again.mesh.colors)
+    assert np.array_equal(first.codes, again.codes) and first.scores == again.scores
+    assert again.recipe == first.recipe
+    assert first.recipe.bundle_sha256 == bundle.sha256 and first.recipe.device == "cpu"
+
+
+def test_seeds_and_diversity_vary_the_result(bundle: Bundle) -> None:
+    codes = [_drive(generate(bundle, _recipe(seed=seed)))[1].code for seed in (1, 2)]
+    assert not np.array_equal(*codes)
+
+
+def test_a_stopped_job_keeps_its_best_and_its_recipe_repeats_it(bundle: Bundle) -> None:
+    for patience in (1, 4):
+        asked = iter(range(100))
+        _, result = _drive(generate(bundle, _recipe(), stop=lambda: next(asked) >= patience - 1))  # noqa: B023
+        assert result.stopped and result.recipe.start_code
+        _, again = _drive(generate(bundle, result.recipe))
+        assert not again.stopped
+        assert np.array_equal(result.mesh.vertices, again.mesh.vertices)
+
+
+def test_not_a_number_is_told_and_the_start_is_kept(bundle: Bundle) -> None:
+    broken = dataclasses.replace(bundle.whitening, scale=torch.tensor([float("nan"), 1.0]))
+    events, result = _drive(generate(dataclasses.replace(bundle, whitening=broken), _recipe()))
+    assert [notice.code for notice in result.notices] == ["not_finite"]
+    assert result.notices[0] in events
+    assert result.best_step == 0 and np.isfinite(result.code).all()
+
+
+def test_previews_come_when_asked_for(bundle: Bundle) -> None:
+    events, _ = _drive(generate(bundle, _recipe(), preview_every=2))
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert [preview.step for preview in previews] == [0, 2]
+    assert len(previews[0].mesh.faces) > 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code", "part"),
+    [
+        ("a red dragon", "unknown_words", 'Unknown and ignored: "dragon". The nearest phrasing'),
+        ("a red chiar", "respelled", '"chiar" as "chair"'),
+        ("красный стул", "other_script", "It knows: chair, table."),
+        ("red " * 40, "truncated", "longer than the model reads"),
+    ],
+)
+def test_prompts_that_are_half_understood_are_told(bundle: Bundle, prompt: str, code: str, part: str) -> None:
+    quick = change_settings(TINY_SETTINGS, {"stage2": {"steps": 0}})
+    _, result = _drive(generate(bundle, _recipe(prompt=prompt, settings=quick)))
+    assert [notice.code for notice in result.notices] == [code]
+    assert part in result.notices[0].message
+
+
+def test_far_prompts_are_told_where_the_bundle_has_a_limit(bundle: Bundle) -> None:
+    strict = dataclasses.replace(bundle, record=bundle.record.replace(far_similarity=0.9999))
+    events = generate(strict, _recipe(prompt="a high back"))
+    first = next(events)
+    events.close()
+    assert isinstance(first, Notice) and first.code == "far"
+
+
+def test_an_image_works_alone_and_with_a_prompt(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    Image.new("RGBA", (20, 12), (255, 0, 0, 128)).save(path)
+    _, alone = _drive(generate(bundle, Recipe(image=str(path), settings=TINY_SETTINGS)))
+    _, both = _drive(generate(bundle, _recipe(image=str(path))))
+    assert alone.recipe.image_sha256 == both.recipe.image_sha256 != ""
+    assert not np.array_equal(alone.codes[0], both.codes[0])
+    Image.new("RGB", (20, 12), (0, 0, 255)).save(path)
+    with pytest.raises(ImageError, match="not the image of the recipe"):
+        next(generate(bundle, alone.recipe))
+    path.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        next(generate(bundle, _recipe(image=str(path))))
+    with pytest.raises(ImageError, match="cannot be read"):
+        next(generate(bundle, _recipe(image=str(tmp_path / "none.png"))))
+
+
+def test_refusals(bundle: Bundle) -> None:
+    with pytest.raises(PromptError, match="empty"):
+        next(generate(bundle, Recipe()))
+    with pytest.raises(BundleError, match="another version"):
+        next(generate(bundle, _recipe(bundle_sha256="0")))
+    with pytest.raises(BundleError, match="has no mapper"):
+        next(generate(dataclasses.replace(bundle, mapper=None), _recipe()))
+    with pytest.raises(SettingError, match="float16"):
+        next(generate(bundle, _recipe(precision="float16")))
+    with pytest.raises(SettingError, match=r"takes \[4\] finite numbers"):
+        next(decode(bundle, _recipe(), np.zeros(3, dtype=np.float32)))
+
+
+def test_an_empty_shape_is_explained(bundle: Bundle) -> None:
+    empty = change_settings(TINY_SETTINGS, {"render": {"iso_logit": 20.0}})
+    with pytest.raises(EmptyShapeError, match="empty") as caught:
+        _drive(generate(bundle, _recipe(settings=empty)))
+    assert caught.value.remedy
+
+
+def test_a_cancelled_job_leaves_torch_as_it_was(bundle: Bundle) -> None:
+    work = generate(bundle, _recipe())
+    next(work)
+    work.close()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_refining_starts_from_the_given_code(bundle: Bundle) -> None:
+    code = np.array([0.5, 1.0, 0.0, 0.0], dtype=np.float32)
+    _, result = _drive(refine(bundle, _recipe(), code))
+    assert np.array_equal(result.codes[0], code) and not result.candidates
+    _, again = _drive(generate(bundle, result.recipe))
+    assert np.array_equal(result.code, again.code)
+
+
+def test_decoding_a_code_gives_its_mesh(bundle: Bundle) -> None:
+    code = np.zeros(CODE_SIZE, dtype=np.float32)
+    _, mesh = _drive(decode(bundle, _recipe(), code))
+    assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.3).max() < 2e-3

@@ -1,0 +1,143 @@
+"""Stage 2 on the hand-made octahedron: it moves the right way, keeps the best, and survives NaN."""
+
+from collections.abc import Callable, Generator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backend.config import RenderSettings, Stage2Settings
+from backend.errors import NumericalError
+from backend.ranking import Score
+from backend.text_guidance import GuidanceStep, augment, guide
+from backend.whitening import Whitening
+from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, tiny_svr
+
+RED = torch.nn.functional.normalize(torch.tensor([1.0, 0.2, 0.2]), dim=0)
+START = torch.zeros(CODE_SIZE)
+WHITENING = Whitening(torch.zeros(CODE_SIZE), torch.eye(CODE_SIZE)[:2], torch.ones(2))
+
+
+class MeanColor(nn.Module):
+    """Stands in for CLIP: the feature of an image is its mean colour."""
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(images.mean(dim=(2, 3)), dim=-1)
+
+
+def _steps(
+    judge: Callable[[Tensor], Score] = lambda code: Score(total=float(code[1]), clip=float(code[1])),
+    whitening: Whitening = WHITENING,
+    mapper: nn.Module | None = None,
+    render: RenderSettings = TINY_SETTINGS.render,
+    **changes: object,
+) -> Generator[GuidanceStep, None, Tensor]:
+    settings = Stage2Settings.from_dict(
+        {
+            "steps": 4, "views": 2, "view_size": 16, "learning_rate": 0.1,
+            "background_weight": 0.0, **changes,
+        }
+    )  # fmt: skip
+    return guide(
+        clip=MeanColor(),
+        svr=tiny_svr().requires_grad_(False),
+        mapper=mapper,
+        whitening=whitening,
+        feature=RED,
+        start=START,
+        judge=judge,
+        settings=settings,
+        render=render,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _run(steps: Generator[GuidanceStep, None, Tensor]) -> tuple[list[GuidanceStep], Tensor]:
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as finished:
+            return seen, finished.value
+
+
+def test_a_red_text_makes_the_shape_redder() -> None:
+    seen, best = _run(_steps())
+    assert [step.step for step in seen] == [0, 1, 2, 3, 4]
+    assert torch.equal(seen[0].code, START)
+    redness = [float(step.code[1]) for step in seen]
+    assert redness == sorted(redness) and redness[-1] > 0.2
+    assert torch.equal(best, seen[-1].code)
+
+
+def test_the_offset_stays_in_the_whitened_directions() -> None:
+    _, best = _run(_steps())
+    assert best[2:].abs().max() == 0
+
+
+def test_the_best_iterate_is_kept_and_never_worse_than_the_start() -> None:
+    totals = iter([0.0, 0.3, 0.9, 0.5, -1.0])
+    seen, best = _run(_steps(judge=lambda code: Score(total=(total := next(totals)), clip=max(total, 0.0))))
+    assert [step.best_step for step in seen] == [0, 1, 2, 2, 2]
+    assert torch.equal(best, seen[2].code)
+    falling = iter([0.0, -0.1, -0.2, -0.3, -0.4])
+    _, best = _run(_steps(judge=lambda code: Score(total=(total := next(falling)), clip=total)))
+    assert torch.equal(best, START)
+
+
+def test_a_better_total_with_a_lower_clip_score_is_refused() -> None:
+    totals = iter([0.0, 1.0, 2.0, 3.0, 4.0])
+    _, best = _run(_steps(judge=lambda code: Score(total=(total := next(totals)), clip=-total)))
+    assert torch.equal(best, START)
+
+
+def test_the_drift_penalty_holds_the_code() -> None:
+    free, _ = _run(_steps())
+    held, _ = _run(_steps(drift_weight=1000.0))
+    assert held[-1].code.abs().sum() < 0.5 * free[-1].code.abs().sum()
+
+
+def test_tuning_the_mapper_starts_at_the_start_and_leaves_the_mapper_alone() -> None:
+    torch.manual_seed(0)
+    mapper = nn.Linear(3, CODE_SIZE).requires_grad_(False)
+    before = [parameter.clone() for parameter in mapper.parameters()]
+    seen, _ = _run(_steps(mapper=mapper, target="mapper", drift_weight=0.1))
+    assert torch.allclose(seen[0].code, START)
+    assert float(seen[-1].code[1]) > 0.2
+    assert all(torch.equal(a, b) for a, b in zip(before, mapper.parameters(), strict=True))
+
+
+def test_not_a_number_is_a_fault_with_the_start_already_told() -> None:
+    broken = Whitening(WHITENING.mean, WHITENING.basis, torch.tensor([float("nan"), 1.0]))
+    steps = _steps(whitening=broken)
+    assert next(steps).step == 0
+    with pytest.raises(NumericalError, match="step 1"):
+        next(steps)
+
+
+def test_zero_steps_only_judge_the_start() -> None:
+    seen, best = _run(_steps(steps=0))
+    assert len(seen) == 1 and torch.equal(best, START)
+
+
+def test_the_same_generator_gives_the_same_steps() -> None:
+    first, _ = _run(_steps(augment=True))
+    again, _ = _run(_steps(augment=True))
+    assert all(torch.equal(a.code, b.code) for a, b in zip(first, again, strict=True))
+
+
+def test_augmentation_recolours_only_the_background() -> None:
+    count, size = 16, 12
+    mask = torch.zeros(count, size, size, dtype=torch.bool)
+    mask[:, 3:10, 3:10] = True
+    images = torch.where(mask[..., None], torch.tensor([0.0, 0.0, 1.0]), torch.ones(3))
+    changed = augment(images, mask, torch.Generator().manual_seed(3))
+    assert changed.shape == images.shape
+    # Crops keep the middle: the centre pixels stay pure blue, corners show white or one flat colour per view.
+    assert torch.allclose(changed[:, 6, 6], torch.tensor([0.0, 0.0, 1.0]).expand(count, 3), atol=1e-6)
+    corners = changed[:, 0, 0]
+    white = (corners == 1).all(dim=-1)
+    assert 0 < int(white.sum()) < count
+    whole = torch.ones(4, size, size, dtype=torch.bool)
+    gray = torch.full((4, size, size, 3), 0.5)
+    assert torch.equal(augment(gray, whole, torch.Generator()), gray)

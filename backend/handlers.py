@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -279,11 +279,12 @@ class _Work:
 
 
 def backend_version() -> str:
-    """Version of the installed backend, or of the tree it runs from."""
+    """Version of the tree that the backend runs from, as its pyproject.toml tells."""
     try:
-        return version("iss-backend")
-    except PackageNotFoundError:
-        return "tree"
+        content = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        return str(content["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
 
 
 def guess_device() -> str:

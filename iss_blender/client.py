@@ -113,7 +113,9 @@ class BackendClient:
             self._process = BackendProcess(self.command, self.log_path, cwd=self._cwd, env=self._env)
         except OSError as problem:
             remedy = "Press Set up, or correct the backend command in the preferences."
-            self._break("start", f"The backend command {self.command[:1]} cannot be started: {problem}.", remedy)
+            self._break(
+                "start", f"The backend command {self.command[:1]} cannot be started: {problem}.", remedy
+            )
             return
         self.state = jobs.STARTING
 
@@ -194,7 +196,9 @@ class BackendClient:
         for job in self.jobs:
             if not job.ended:
                 self._note(job, JOURNAL_INTERRUPTED)
-                job.failure = Failure("interrupted", "The backend was closed before the job's end.", "Run it again.")
+                job.failure = Failure(
+                    "interrupted", "The backend was closed before the job's end.", "Run it again."
+                )
                 job.state = jobs.FAILED
         processes = [*self._dying, *([self._process] if self._process else [])]
         self._process, self._running, self._cancel_until = None, None, None
@@ -282,7 +286,9 @@ class BackendClient:
             self._break(*_error_texts(frame.fields))
             return
         if frame.kind != protocol.EVENT or name != protocol.HELLO:
-            self._break(protocol.CODE_PROTOCOL, f"The backend began with {frame.kind} {name!r:.50}, not hello.")
+            self._break(
+                protocol.CODE_PROTOCOL, f"The backend began with {frame.kind} {name!r:.50}, not hello."
+            )
             return
         theirs = frame.fields.get("protocol")
         if theirs != protocol.PROTOCOL_VERSION:
@@ -400,7 +406,9 @@ class BackendClient:
         if self.journal is None or not job.kept or job.unsaved:
             return
         failure = job.failure
-        error = {"code": failure.code, "message": failure.message, "remedy": failure.remedy} if failure else {}
+        error = (
+            {"code": failure.code, "message": failure.message, "remedy": failure.remedy} if failure else {}
+        )
         try:
             self.journal.set_state(job.id, state, error)
         except JournalError as problem:

@@ -240,7 +240,9 @@ class _Entry:
 
     def cut(self, body: Array) -> Array:
         count = math.prod(self.shape)
-        array: Array = np.frombuffer(body, self.dtype, count, self.offset) if count else np.empty(0, self.dtype)
+        array: Array = (
+            np.frombuffer(body, self.dtype, count, self.offset) if count else np.empty(0, self.dtype)
+        )
         array = array.reshape(self.shape)
         return array if array.flags.aligned else array.copy()
 

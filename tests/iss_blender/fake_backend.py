@@ -42,8 +42,9 @@ class Player:
             "print": lambda text: self.write(text.encode()),
             "log": lambda text: print(text, file=sys.stderr, flush=True),
             "log_bytes": lambda count: os.write(2, b"\xff\x00" * count) and None,
-            "child": lambda seconds: subprocess.Popen([sys.executable, "-c", f"import time;time.sleep({seconds})"])
-            and None,
+            "child": lambda seconds: (
+                subprocess.Popen([sys.executable, "-c", f"import time;time.sleep({seconds})"]) and None
+            ),
             "close_input": lambda: os.close(IN),
             "exit": os._exit,
         }

@@ -27,6 +27,13 @@ Make = Callable[..., BackendClient]
 
 
 @pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "jobs")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     clients = []
 
@@ -70,7 +77,12 @@ def test_a_job_runs_from_hello_to_result(make: Make) -> None:
     assert (job.state, client.state) == (jobs.QUEUED, jobs.STARTING)
     seen: list[Any] = []
     done = pump(client, JobFinished, seen)
-    assert [type(event).__name__ for event in seen] == ["BackendReady", "JobStarted", "JobProgress", "JobFinished"]
+    assert [type(event).__name__ for event in seen] == [
+        "BackendReady",
+        "JobStarted",
+        "JobProgress",
+        "JobFinished",
+    ]
     assert client.hello is not None and client.hello.backend_version == "fake"
     assert done.fields == {"score": 0.5}
     np.testing.assert_array_equal(done.arrays["vertices"], [0, 1, 2])
@@ -219,7 +231,9 @@ def test_rubbish_on_standard_output_is_an_error_with_an_excerpt(make: Make, befo
     client = make(*before, ["print", "Welcome to workstation!\n"], ["sleep", 60])
     client.start()
     failure = pump(client, BackendFailed).failure
-    assert failure.code == "protocol" and "Welcome to" in failure.message and "print nothing" in failure.remedy
+    assert (
+        failure.code == "protocol" and "Welcome to" in failure.message and "print nothing" in failure.remedy
+    )
 
 
 def test_rubbish_on_standard_error_goes_to_the_log_only(make: Make) -> None:
@@ -270,7 +284,9 @@ def test_a_command_that_does_not_exist_is_a_sentence(make: Make) -> None:
 
 
 def test_cancel_is_acknowledged(make: Make) -> None:
-    client = make(["hello"], ["expect"], ["expect", "cancel"], ["error", "cancelled", "", ""], ["expect"], ["echo"])
+    client = make(
+        ["hello"], ["expect"], ["expect", "cancel"], ["error", "cancelled", "", ""], ["expect"], ["echo"]
+    )
     first, second = client.submit("generate", {}), client.submit("generate", {"n": 2})
     while client.running is None:
         client.poll()
@@ -281,7 +297,7 @@ def test_cancel_is_acknowledged(make: Make) -> None:
     assert pump(client, JobFinished).job is second
 
 
-def test_a_cancel_without_answer_kills_and_the_queue_goes_on(make: Make, tmp_path: Path) -> None:
+def test_a_cancel_without_answer_kills_and_the_queue_goes_on(make: Make) -> None:
     client = make(["hello"], ["expect"], ["beat", 600, 0.05], limits=Limits(cancel_s=0.3))
     first, second = client.submit("generate", {}), client.submit("generate", {})
     while client.running is None:
@@ -322,8 +338,7 @@ def test_a_request_that_cannot_cross_is_refused_before_it_is_queued(make: Make) 
     assert client.jobs == [] and client.state == jobs.STOPPED
 
 
-def test_results_are_in_the_journal_before_they_are_told(make: Make, tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "jobs")
+def test_results_are_in_the_journal_before_they_are_told(make: Make, journal: Journal) -> None:
     client = make(["hello"], ["expect"], ["result", {"score": 1.0}, 1_000_000], ["expect"], journal=journal)
     done, waiting = client.submit("generate", {"prompt": "x"}), client.submit("generate", {})
     hidden = client.submit("doctor", {}, kept=False)
@@ -342,8 +357,7 @@ def test_results_are_in_the_journal_before_they_are_told(make: Make, tmp_path: P
     assert client.submit("generate", {}, job_id=waiting.id) is again
 
 
-def test_a_full_journal_does_not_cost_the_result(make: Make, tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "jobs")
+def test_a_full_journal_does_not_cost_the_result(make: Make, journal: Journal) -> None:
     client = make(["hello"], ["expect"], ["result", {}], journal=journal)
     job = client.submit("generate", {})
     (journal.folder / job.id / "result.npz.part").mkdir()
@@ -387,5 +401,7 @@ def test_leaving_python_without_close_ends_the_backend(tmp_path: Path) -> None:
         "c.start()\nwhile not c.hello: c.poll()\nprint(c.pid)"
     )
     env = {**os.environ, "PYTHONPATH": str(FAKE.parents[2])}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, check=True
+    )
     wait_gone(int(done.stdout))

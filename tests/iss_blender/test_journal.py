@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "jobs")
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "jobs")
+    yield journal
+    journal.close()
 
 
 def finish(journal: Journal, job_id: str, fields: dict, arrays: dict) -> int:
@@ -89,6 +92,8 @@ def test_jobs_of_a_killed_session_are_offered_again(tmp_path: Path) -> None:
     assert [entry.id for entry in mine.unimported()] == ["d"]
     mine.prune()
     assert [lock.stem for lock in tmp_path.glob("*.lock")] == [mine.session]
+    mine.close()
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_a_crash_between_result_and_state_still_counts_as_done(journal: Journal) -> None:
@@ -121,7 +126,9 @@ def test_prune_keeps_what_waits_and_the_newest_of_the_rest(journal: Journal) -> 
     assert sorted(entry.id for entry in journal.entries()) == ["done", "j1", "j4", "j5"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"name": "x"}', '{"params": 3, "name": "", "title": "", "created": 0}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"name": "x"}', '{"params": 3, "name": "", "title": "", "created": 0}']
+)
 def test_damaged_entries_are_passed_over(journal: Journal, text: str) -> None:
     journal.record_request("good", "generate", {}, {})
     (journal.folder / "bad").mkdir()

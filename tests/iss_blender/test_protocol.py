@@ -61,7 +61,9 @@ def test_golden_bytes_with_arrays_put_wide_elements_first() -> None:
     assert encode_frame(Frame(protocol.RESULT, "", {"n": 1}, arrays)) == prefix + header_text + body
 
 
-@pytest.mark.parametrize("text", ['a "quoted" chair', "two\nlines\r\n\ttab", "emoji 🪑 é 漢字", "lone \ud800 \x00"])
+@pytest.mark.parametrize(
+    "text", ['a "quoted" chair', "two\nlines\r\n\ttab", "emoji 🪑 é 漢字", "lone \ud800 \x00"]
+)
 def test_prompts_arrive_as_typed(text: str) -> None:
     frame = protocol.request("j", "generate", {"prompt": text})
     assert read_one(encode_frame(frame)).fields["params"]["prompt"] == text
@@ -160,7 +162,9 @@ def test_rubbish_is_refused_at_its_first_bytes_and_for_ever() -> None:
     ("header_bytes", "body_bytes"),
     [(protocol.MAX_HEADER_BYTES + 1, 0), (1, 0), (2, protocol.MAX_BODY_BYTES + 1), (2, 2**64 - 1)],
 )
-def test_sizes_beyond_the_bounds_are_refused_before_memory_is_taken(header_bytes: int, body_bytes: int) -> None:
+def test_sizes_beyond_the_bounds_are_refused_before_memory_is_taken(
+    header_bytes: int, body_bytes: int
+) -> None:
     reader = FrameReader()
     reader.feed(protocol.PREFIX.pack(protocol.MAGIC, header_bytes, body_bytes))
     with pytest.raises(protocol.SizeError):

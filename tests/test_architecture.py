@@ -47,8 +47,8 @@ LEVELS = (
 )
 """The backend's levels, highest first: a module imports from its own level or a lower one.
 
-Bundles stand above the models because a bundle builds its CLIP, its SVR model and its mapper. A module that is
-not named takes no side.
+Bundles stand above the models because a bundle builds its CLIP, its SVR model and its mapper. A module that
+is not named takes no side.
 """
 
 
@@ -277,14 +277,14 @@ def test_no_package_registry_is_named() -> None:
 def test_no_path_of_one_machine_is_written_down() -> None:
     # A drive or home folder followed by a name; the system's own places (/tmp, /usr, /proc) may be meant.
     # Tests may invent somebody's home folder.
-    real = r"(?<![\w.~/}\])])/(?:work|root|mnt|data|scratch{})/\w"
-    in_tests, elsewhere = re.compile(real.format("")), re.compile(real.format("|home|Users"))
+    places = {"tests": "work|root|mnt|data|scratch", "elsewhere": "work|root|mnt|data|scratch|home|Users"}
+    patterns = {kind: re.compile(rf"(?<![\w.~/}}\])])/(?:{names})/\w") for kind, names in places.items()}
     found = {}
     for path in shipped_texts():
         if path.name in ("LICENSE", Path(__file__).name):
             continue
         lines = path.read_text("utf-8", "replace").splitlines()
-        machine = in_tests if path.is_relative_to(ROOT / "tests") else elsewhere
+        machine = patterns["tests" if path.is_relative_to(ROOT / "tests") else "elsewhere"]
         hits = [number for number, line in enumerate(lines, 1) if machine.search(line)]
         if hits:
             found[identify(path)] = hits

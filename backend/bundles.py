@@ -39,7 +39,7 @@ SVR_MODELS: dict[str, tuple[str, str]] = {
 """SVR kind -> (module, class); the class is called with the record's architecture."""
 
 MAPPERS: dict[str, tuple[str, str]] = {
-    "regressor": ("backend.mapper", "RegressorMapper"),
+    "regressor": ("backend.mapper", "RegressingMapper"),
     "flow": ("backend.flow_mapper", "FlowMapper"),
 }
 """Mapper kind -> (module, class); the class is called with the record's architecture."""

@@ -247,12 +247,11 @@ def _propose(
 ) -> Generator[Event, None, Tensor]:
     """Codes for the feature, ranked; returns the best [C] and starts the record with it."""
     count = recipe.settings.mapper.candidates
+    noise = min(1.0, recipe.diversity * recipe.settings.mapper.noise_scale)
     generator = torch.Generator().manual_seed(recipe.seed)
     yield Progress("propose", 0, count)
     with torch.no_grad():
-        codes = bundle.mapper.propose(
-            feature.expand(count, -1), generator=generator, diversity=recipe.diversity
-        )
+        codes = bundle.mapper.propose(feature.expand(count, -1), generator=generator, diversity=noise)
     best: tuple[Score, Tensor] | None = None
     for index, code in enumerate(codes):
         score = judge(code)

@@ -67,7 +67,7 @@ class Judge:
     def __call__(self, code: Tensor) -> Score:
         """The score of a code [C]."""
         views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render)
-        clip = float(view_cosines(self._clip, views.rgb, self._feature, self._precision).mean())
+        clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
         weights = self._weights
         if self._svr.spec.explicit or (weights.uncertainty_weight == 0 and weights.pieces_weight == 0):
             return Score(total=clip, clip=clip, grid=views.grid)
@@ -117,8 +117,8 @@ def render_code(
     )
 
 
-def view_cosines(clip: ClipEncoder, images: Tensor, feature: Tensor, precision: str) -> Tensor:
-    """Cosines [V] of rendered images [V, H, W, 3] with a unit feature [F]; differentiable."""
+def view_features(clip: ClipEncoder, images: Tensor, precision: str) -> Tensor:
+    """Unit features [V, F] of rendered images [V, H, W, 3]; differentiable."""
     with autocast(images.device, precision):
         features = clip.encode_image(images.permute(0, 3, 1, 2))
-    return features.float() @ feature
+    return features.float()

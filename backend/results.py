@@ -20,6 +20,8 @@ from backend.rendering.turntable import save_png, turntable_strip
 FORMATS = ("glb", "ply")
 _NEEDED_BYTES = 64 * 2**20
 """Free disk space that is asked for beforehand: the largest meshes take about 40 MB."""
+_PREVIEW_VIEWS, _PREVIEW_SIZE = 6, 192
+"""Of preview.png: views side by side, pixels per side of each; about a second on one core."""
 _REMEDY = "Free some space or choose a folder that you may write to, with --out."
 
 
@@ -59,7 +61,7 @@ def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FOR
     """Write mesh.glb, mesh.ply (as asked), preview.png and result.json; returns their paths."""
     meshes = [f"mesh.{name}" for name in check_formats(formats)]
     record = json.dumps(describe_result(result), indent=2) + "\n"
-    strip = turntable_strip(result.mesh)
+    strip = turntable_strip(result.mesh, views=_PREVIEW_VIEWS, size=_PREVIEW_SIZE)
     staging: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)

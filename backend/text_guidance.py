@@ -19,8 +19,8 @@ from backend.cameras import random_cameras
 from backend.clip_encoder import ClipEncoder
 from backend.config import RenderSettings, Stage2Settings
 from backend.errors import NumericalError
-from backend.losses import background_loss
-from backend.ranking import Score, render_code, view_cosines
+from backend.losses import background_loss, clip_loss
+from backend.ranking import Score, render_code, view_features
 from backend.rendering.occupancy_grid import OccupancyGrid
 from backend.svr.base import SvrModel
 from backend.whitening import Whitening
@@ -173,10 +173,10 @@ def _loss(
         svr, moving(), cameras, settings.view_size, render, background_stride=stride, grid=grid
     )
     images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
-    loss = settings.clip_weight * (1 - view_cosines(clip, images, feature, precision)).sum()
+    loss = settings.clip_weight * clip_loss(view_features(clip, images, precision), feature)
     if settings.background_weight:
         loss = loss + settings.background_weight * background_loss(
-            views.background_rgb, ~views.background_mask
+            views.background_rgb, views.background_mask
         )
     if settings.drift_weight:
         loss = loss + settings.drift_weight * moving.drift()

@@ -35,14 +35,14 @@ def _generate(bundle: str, out: Path, *more: str) -> int:
 def test_a_result_folder_holds_meshes_preview_and_recipe(
     bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _generate(bundle, tmp_path / "out", "--seed", "3", "--steps", "1", "--max-faces", "60") == 0
+    assert _generate(bundle, tmp_path / "out", "--seed", "3", "--steps", "1", "--max-faces", "400") == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["mesh.glb", "mesh.ply", "preview.png", "result.json"]
     record = json.loads((tmp_path / "out" / "result.json").read_text())
     assert record["recipe"]["seed"] == 3 and record["recipe"]["settings"]["stage2"]["steps"] == 1
     assert len(record["scores"]) == 2 and record["watertight"] and len(record["code"]) == 4
     mesh = trimesh.load(tmp_path / "out" / "mesh.ply")
-    assert len(mesh.faces) == record["faces"] <= 60
+    assert len(mesh.faces) == record["faces"] <= 400
     with Image.open(tmp_path / "out" / "preview.png") as picture:
         width, height = picture.size
     assert width >= 4 * height

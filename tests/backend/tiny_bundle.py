@@ -73,13 +73,12 @@ def write_tiny_bundle(
     """Write the bundle `parent`/`name` and return its folder."""
     clip = tiny_encoder(seed)
     svr = tiny_svr(seed)
-    mapper_values = {
-        "kind": "regressor",
-        "architecture": {"feature_size": 16, "code_size": CODE_SIZE},
-    }
+    mapper_values = {"kind": "regressor", "architecture": {"widths": [16, CODE_SIZE]}}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mapper = build_mapper(mapper_values)
+        for parameter in mapper.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
     record = BundleRecord(
         name=name,
         clip={"kind": "tiny", "config": TINY_CLIP},

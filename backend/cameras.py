@@ -1,12 +1,12 @@
 """Camera conventions of the whole project, stated once, and the cameras made from them.
 
-Object space is the unit cube [-0.5, 0.5]^3 with y up; the object's front looks towards +z. Camera space has x right, y
-down, z forward. Pixels lie in [-1, 1] on both axes, (-1, -1) is the top-left corner, x right, y down, end
-points inclusive: column i of W sits at 2 i / (W - 1) - 1. A point p is seen at the pixel
+Object space is the unit cube [-0.5, 0.5]^3 with y up; the object's front looks towards +z. Camera space has
+x right, y down, z forward. Pixels lie in [-1, 1] on both axes, (-1, -1) is the top-left corner, x right, y
+down, end points inclusive: column i of W sits at 2 i / (W - 1) - 1. A point p is seen at the pixel
 (camera_mat @ world_mat @ p)[:2] / depth. Images are [row, column].
 
-A ray is origin + d * direction with the direction *not* normalised but of camera-space depth 1, so the ray parameter d
-is the camera-space depth (DVR's convention).
+A ray is origin + d * direction with the direction *not* normalised but of camera-space depth 1, so the ray
+parameter d is the camera-space depth (DVR's convention).
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Cameras:
         return origins, self.unproject(pixels, torch.ones_like(pixels[..., :1])) - origins
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [V, P, 2] and camera-space depths [V, P] of object points [V, P, 3] (or [1, P, 3] for all views)."""
+        """Pixels [V, P, 2] and camera-space depths [V, P] of object points [V or 1, P, 3]."""
         to_pixels = self.camera_mat @ self.world_mat
         seen = points @ to_pixels[:, :3, :3].mT + to_pixels[:, None, :3, 3]
         return seen[..., :2] / seen[..., 2:], seen[..., 2]
@@ -92,10 +92,14 @@ def look_at(
 ) -> Cameras:
     """Cameras that look at the origin, upright.
 
-    azimuth_deg: 0 looks at the front from +z, 90 stands at +x. elevation_deg: up towards +y, inside (-90, 90).
+    azimuth_deg: 0 looks at the front from +z, 90 stands at +x. elevation_deg: up towards +y, inside (-90,
+    90).
     distance: from the origin, in units of the cube. Each is a number or one per view; numbers are shared.
     """
-    given = [torch.atleast_1d(torch.as_tensor(v, dtype=torch.float64)) for v in (azimuth_deg, elevation_deg, distance)]
+    given = [
+        torch.atleast_1d(torch.as_tensor(v, dtype=torch.float64))
+        for v in (azimuth_deg, elevation_deg, distance)
+    ]
     azimuth, elevation, reach = torch.broadcast_tensors(*given)
     if (elevation.abs() >= 90).any() or (reach <= 0).any():
         raise SettingError(
@@ -143,7 +147,8 @@ def pixel_grid(height: int, width: int) -> Tensor:
 
 
 def sample_pixels(images: Tensor, pixels: Tensor) -> Tensor:
-    """Values [B, P, C] of images [B, C, H, W] nearest to pixel positions [B, P, 2] (stage 1 reads its targets so).
+    """Values [B, P, C] of images [B, C, H, W] nearest to pixel positions [B, P, 2] (stage 1 reads its
+    targets so).
 
     Positions outside read 0. DVR reads with cell borders, not pixel centres, at -1 and 1.
     """

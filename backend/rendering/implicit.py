@@ -1,8 +1,8 @@
-"""Differentiable rendering of a field's surface: first crossings, implicit gradients, whole views (method, stage 2).
+"""Differentiable rendering of a field's surface: first crossings, implicit gradients, whole views (stage 2).
 
-The surface point moves with the field: for a hit p on a ray of direction v, dd = -df / (grad f . v). That is written as
-p = p0 - v * (f(p0) - f(p0).detach()) / (grad f . v).detach(), so that first derivatives of the field suffice and only
-surface points carry a graph.
+The surface point moves with the field: for a hit p on a ray of direction v, dd = -df / (grad f . v). It is
+written as p = p0 - v * (f(p0) - f(p0).detach()) / (grad f . v).detach(), so that first
+derivatives of the field suffice and only surface points carry a graph.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from backend.cameras import Cameras
 from backend.config import RenderSettings
+from backend.rendering.grid_search import search_with_grid
 from backend.rendering.occupancy_grid import OccupancyGrid, build_grid
 from backend.rendering.shading import head_lights, lambert, surface_normals
-from backend.rendering.surface import Crossings, march_densely, search_with_grid
+from backend.rendering.surface import Crossings, march_densely
 from backend.svr.base import Field
 
 SLOPE_FLOOR = 1e-3
@@ -34,7 +35,7 @@ class Views:
     depth: Tensor
     """[V, H, W] camera-space depth, infinity at misses."""
     background_rgb: Tensor | None
-    """[V, h, w, 3] the field's own colour at missed rays of every n-th row and column (1 at hits), if asked for."""
+    """[V, h, w, 3] the field's own colour at misses of every n-th row and column, 1 at hits; if asked for."""
     background_mask: Tensor | None
     """[V, h, w] the mask at those rows and columns."""
     grid: OccupancyGrid | None
@@ -42,7 +43,7 @@ class Views:
     evaluations: int
     """Points at which the field was asked, occupancy and colour counted separately."""
     grid_drift: float
-    """Median distance between the grid's surface and the true one, in cells: rebuild the grid when it grows."""
+    """Median distance from the grid's surface to the true one, in cells: rebuild the grid when it grows."""
 
 
 def render_views(
@@ -58,8 +59,8 @@ def render_views(
     """Views of size x size pixels of a one-shape field, differentiable in its code and parameters.
 
     background: colour behind the object, a number or a tensor that broadcasts to [V, H, W, 3] (white).
-    background_stride: n > 0 also decodes the colour at missed rays of every n-th row and column, at MISS_DEPTH, for the
-    background loss; 1 takes every ray as the paper does.
+    background_stride: n > 0 also decodes the colour at missed rays of every n-th row and column, at
+    MISS_DEPTH, for the background loss; 1 takes every ray as the paper does.
     grid: one from an earlier call on nearly the same shape; without it one is built, unless
     settings.grid_resolution is 0.
     """
@@ -125,9 +126,11 @@ def _background_colors(
 def trace(
     field: Field, origins: Tensor, directions: Tensor, settings: RenderSettings
 ) -> tuple[Tensor, Tensor, Crossings]:
-    """Surface points [B, P, 3], depths [B, P] and crossings of any rays [B, P, 3], one shape per batch element.
+    """Surface points [B, P, 3], depths [B, P] and crossings of any rays [B, P, 3], one shape per batch
+    element.
 
-    Every ray is marched densely (stage 1 draws few rays of many shapes). Rays without a hit stand at MISS_DEPTH.
+    Every ray is marched densely (stage 1 draws few rays of many shapes). Rays without a hit stand at
+    MISS_DEPTH.
     """
     crossings = march_densely(field, origins, directions, settings)
     depth = torch.where(crossings.hit, crossings.depth, torch.full_like(crossings.depth, MISS_DEPTH))
@@ -138,7 +141,8 @@ def trace(
 def surface_points(
     field: Field, origins: Tensor, directions: Tensor, depth: Tensor, moving: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Points [B, P, 3] and depths [B, P] at given depths, with implicit gradients to the field where `moving`.
+    """Points [B, P, 3] and depths [B, P] at given depths, with implicit gradients to the field where
+    `moving`.
 
     `moving` [B, P] marks true crossings; elsewhere depth is a constant.
     """

@@ -1,7 +1,7 @@
 """A coarse grid of occupancy logits over the cube, from which rays learn where to ask the decoder.
 
-The grid is built once for all views, and serves again while the shape moves little (stage 2). Its trilinear values are
-only a first guess: every surface point found with it is verified by the decoder.
+The grid is built once for all views, and serves again while the shape moves little (stage 2). Its trilinear
+values are only a first guess: every surface point found with it is verified by the decoder.
 """
 
 import math
@@ -58,8 +58,8 @@ def build_grid(
 ) -> OccupancyGrid:
     """The grid of a field of one shape, with `resolution` cells per axis.
 
-    Up to BASE_CELLS every corner is evaluated. A finer grid is refined level by level, only in cells that may hold
-    the surface and their neighbours; elsewhere it carries the coarser values on.
+    Up to BASE_CELLS every corner is evaluated. A finer grid is refined level by level, only in cells that
+    may hold the surface and their neighbours; elsewhere it carries the coarser values on.
     """
     field = field.detach()
     levels = max(0, math.ceil(math.log2(resolution / BASE_CELLS)))

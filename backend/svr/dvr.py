@@ -1,7 +1,7 @@
 """DVR: ResNet-18 encoder and ResNet-FC decoder, with the public parameter names.
 
-The SVR model of the paper's main results ("Differentiable Volumetric Rendering", CVPR 2020, as ISS uses it). State dict
-keys are those of the public checkpoints: encoder.features.*, encoder.fc.*, decoder.fc_p, fc_c.{i},
+The SVR model of the paper's main results ("Differentiable Volumetric Rendering", CVPR 2020, as ISS uses it).
+State dict keys are those of the public checkpoints: encoder.features.*, encoder.fc.*, decoder.fc_p, fc_c.{i},
 blocks.{i}.fc_{0,1}, fc_out. Width, number of blocks and code size are free.
 """
 
@@ -129,10 +129,12 @@ class DvrModel(SvrModel):
 
     @classmethod
     def from_public(cls, weights: Mapping[str, Tensor]) -> "DvrModel":
-        """A model from the encoder.* and decoder.* tensors of a public DVR or ISS checkpoint, in evaluation mode.
+        """A model from the encoder.* and decoder.* tensors of a public DVR or ISS checkpoint, in evaluation
+        mode.
 
-        Sizes are read from the tensors. Other prefixes are ignored here (an ISS checkpoint also holds generator.* and
-        clip_model.*); within encoder.* and decoder.* every key must fit, else CheckpointError names the keys.
+        Sizes are read from the tensors. Other prefixes are ignored here (an ISS checkpoint also holds
+        generator.* and clip_model.*); within encoder.* and decoder.* every key must fit, else
+        CheckpointError names the keys.
         """
         ours = {k: v for k, v in weights.items() if k.startswith(("encoder.", "decoder."))}
         blocks = sum(k.startswith("decoder.fc_c.") and k.endswith(".weight") for k in ours)
@@ -140,7 +142,7 @@ class DvrModel(SvrModel):
             if key not in ours or ours[key].ndim != 2:
                 raise CheckpointError(
                     f"{key} is missing or no matrix; these are not the weights of a DVR model.",
-                    remedy="Give a DVR or ISS checkpoint whose model part has encoder.* and decoder.* tensors.",
+                    remedy="Give a DVR or ISS checkpoint: its model part has encoder.* and decoder.*.",
                 )
         model = cls(ours["encoder.fc.weight"].shape[0], ours["decoder.fc_p.weight"].shape[0], blocks)
         load_strictly(model, ours)

@@ -24,7 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .interpreters import Interpreter, environment_version, environment_works, find_python, interpreter_of
+from .interpreters import (
+    PYTHON_VERSIONS,
+    Interpreter,
+    environment_version,
+    environment_works,
+    find_python,
+    interpreter_of,
+)
 from .pins import checked_groups, load_pins, verify
 from .setup_errors import SetupError, explain
 from .setup_plan import (
@@ -377,6 +384,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     groups = tuple(name for name in given.groups.split(",") if name)
     try:
         checked_groups(groups)
+        if sys.version_info[:2] < PYTHON_VERSIONS[0]:
+            command = [find_python(given.python).path, "-m", "iss_blender.environment"]
+            return subprocess.call([*command, *(sys.argv[1:] if arguments is None else arguments)])
         if given.action == "verify":
             problems = verify(load_pins().of(groups or ("run",)))
             print("\n".join(problems) or "All packages are in place.")

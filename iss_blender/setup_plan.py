@@ -24,13 +24,13 @@ _DISK_MB = {
     "interpreter": 60,
     "installer": 20,
     "torch": 7800 if _WITH_CUDA else 1200,
-    "run": 900,
+    "run": 450,
     "train": 400,
-    "dev": 200,
-    "blender": 1700,
+    "dev": 150,
+    "blender": 1250,
 }
 """Disk need of each step while it runs, measured: installed files with the downloads beside them."""
-_DOWNLOAD_MB = {"torch": 2650 if _WITH_CUDA else 120, "run": 130, "train": 75, "dev": 35, "blender": 375}
+_DOWNLOAD_MB = {"torch": 2770 if _WITH_CUDA else 120, "run": 96, "train": 89, "dev": 31, "blender": 374}
 _TITLES = {
     "run": "Packages",
     "train": "Training packages",

@@ -13,12 +13,12 @@ demo: environment
 	$(BACKEND) generate "$(PROMPT)" --out out/demo --seed $(SEED)
 	@echo "The results are in out/demo: mesh.glb, mesh.ply, preview.png, result.json."
 
-# One thread per worker, or the workers would wait for each other.
+# Both parts always run. One thread per worker, or the workers would wait for each other.
 test: developer
-	$(VENV)/bin/python scripts/check.py
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
+	@$(VENV)/bin/python scripts/check.py; checked=$$?; \
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal && exit $$checked
 
-starter: environment
+starter:
 	$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train
 	$(BACKEND) train starter
 
@@ -31,5 +31,8 @@ blender:
 environment:
 	$(PYTHON) -m iss_blender.environment make --folder $(VENV)
 
+# The bpy module needs a desktop's libraries; without them its tests say what they did not check.
 developer:
-	$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev,blender
+	$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev
+	@$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev,blender \
+		|| echo "NOT CHECKED: the add-on in the bpy module, which does not work here (see above)."

@@ -62,15 +62,14 @@ def one_of(default: str, *others: str) -> Any:
     return field(default=default, metadata={"choices": (default, *others)})
 
 
-def _coerce(cls: type, spec: dataclasses.Field, value: Any) -> Any:
+def _coerce(cls: type, spec: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(spec.type, type) and issubclass(spec.type, Settings) and isinstance(value, dict):
         return spec.type.from_dict(value)
     wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,), tuple: (list, tuple)}
     base = next((t for t in wanted if spec.type is t or str(spec.type).startswith(f"{t.__name__}[")), None)
-    wrong = base is not None and (
-        not isinstance(value, wanted[base]) or (isinstance(value, bool) and base is not bool)
-    )
-    if wrong:
+    if base is None:
+        return value
+    if not isinstance(value, wanted[base]) or (isinstance(value, bool) and base is not bool):
         raise SettingError(
             f"{cls.__name__}.{spec.name} is {value!r}, not a {base.__name__}.",
             remedy=f"Give {spec.name} as a {base.__name__}.",

@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .document import Document
-from .jobs import Job
+from .object_record import ObjectRecord
 from .protocol import Array, Fields
 
 BATCH_FORMAT, BATCH_VERSION = "iss-batch", 1
-LONGEST_NAME = 48
-"""Characters of an object's name; Blender cuts at 63 bytes."""
 _OF_ONE_RUN = ("bundle_sha256", "image_sha256", "start_code", "versions", "threads")
 """Recipe keys that a new seed or new words do not take over."""
 
@@ -94,43 +91,43 @@ def generate_request(
     return JobRequest("generate", params, arrays, prompt or (image.stem if image else ""))
 
 
-def regenerate_request(document: Document, place: Place, *, preview_every: int = 0) -> JobRequest:
+def regenerate_request(record: ObjectRecord, place: Place, *, preview_every: int = 0) -> JobRequest:
     """The same recipe once more."""
-    params = _params(document.recipe, place, preview_every=preview_every)
-    return JobRequest("generate", params, {}, document.prompt)
+    params = _params(record.recipe, place, preview_every=preview_every)
+    return JobRequest("generate", params, {}, record.prompt)
 
 
-def vary_request(document: Document, place: Place, *, seed: int, preview_every: int = 0) -> JobRequest:
+def vary_request(record: ObjectRecord, place: Place, *, seed: int, preview_every: int = 0) -> JobRequest:
     """Same words, new seed."""
-    recipe = {key: value for key, value in document.recipe.items() if key not in _OF_ONE_RUN}
+    recipe = {key: value for key, value in record.recipe.items() if key not in _OF_ONE_RUN}
     params = _params({**recipe, "seed": seed}, place, preview_every=preview_every)
-    return JobRequest("generate", params, {}, document.prompt)
+    return JobRequest("generate", params, {}, record.prompt)
 
 
-def refine_request(document: Document, place: Place, *, steps: int, preview_every: int = 0) -> JobRequest:
+def refine_request(record: ObjectRecord, place: Place, *, steps: int, preview_every: int = 0) -> JobRequest:
     """More iterations from the result's shape code."""
     changes = {"stage2": {"steps": steps}}
-    params = _params(_restarted(document), place, changes=changes, preview_every=preview_every)
-    return JobRequest("refine", params, {"code": document.code}, document.prompt)
+    params = _params(_restarted(record), place, changes=changes, preview_every=preview_every)
+    return JobRequest("refine", params, {"code": record.code}, record.prompt)
 
 
 def promote_request(
-    document: Document, place: Place, *, preset: str, changes: Fields, preview_every: int = 0
+    record: ObjectRecord, place: Place, *, preset: str, changes: Fields, preview_every: int = 0
 ) -> JobRequest:
     """A draft at full quality: tuned from its own shape code, so that it stays the shape that was chosen."""
-    recipe = {key: value for key, value in _restarted(document).items() if key != "settings"}
+    recipe = {key: value for key, value in _restarted(record).items() if key != "settings"}
     params = _params(recipe, place, preset=preset, changes=changes, preview_every=preview_every)
-    return JobRequest("refine", params, {"code": document.code}, document.prompt)
+    return JobRequest("refine", params, {"code": record.code}, record.prompt)
 
 
 def branch_request(
-    document: Document, place: Place, *, prompt: str, steps: int, preview_every: int = 0
+    record: ObjectRecord, place: Place, *, prompt: str, steps: int, preview_every: int = 0
 ) -> JobRequest:
     """Same shape code, new words."""
-    recipe = {**_restarted(document), "prompt": prompt, "image": "", "image_sha256": ""}
+    recipe = {**_restarted(record), "prompt": prompt, "image": "", "image_sha256": ""}
     changes = {"stage2": {"steps": steps}}
     params = _params(recipe, place, changes=changes, preview_every=preview_every)
-    return JobRequest("refine", params, {"code": document.code}, prompt)
+    return JobRequest("refine", params, {"code": record.code}, prompt)
 
 
 def blend_request(
@@ -141,18 +138,10 @@ def blend_request(
     return JobRequest("blend", params, {"code_a": code_a, "code_b": code_b}, title)
 
 
-def iteration_request(document: Document, iteration: int, place: Place) -> JobRequest:
+def iteration_request(record: ObjectRecord, iteration: int, place: Place) -> JobRequest:
     """The mesh of one of the iterations."""
-    params = {**_params(document.recipe, place), "iteration": iteration}
-    return JobRequest("remesh", params, {"code": document.codes[iteration]}, document.prompt)
-
-
-def object_name(job: JobRequest | Job) -> str:
-    """A name for the result's object: the words, cut to a length, or what was done."""
-    words = " ".join(str(job.params.get("recipe", {}).get("prompt", "") or job.title).split())
-    if job.name == "blend":
-        words = job.title or "Blend"
-    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 3].rstrip() + "..."
+    params = {**_params(record.recipe, place), "iteration": iteration}
+    return JobRequest("remesh", params, {"code": record.codes[iteration]}, record.prompt)
 
 
 def replaced_place(request: JobRequest, **changes: Any) -> JobRequest:
@@ -190,5 +179,5 @@ def _params(recipe: Fields, place: Place, **others: Any) -> Fields:
     return {"recipe": dict(recipe), "scene": place.to_fields(), **kept}
 
 
-def _restarted(document: Document) -> Fields:
-    return {key: value for key, value in document.recipe.items() if key not in ("start_code", "versions")}
+def _restarted(record: ObjectRecord) -> Fields:
+    return {key: value for key, value in record.recipe.items() if key not in ("start_code", "versions")}

@@ -75,9 +75,7 @@ class PromptHistory:
     def set_favourite(self, prompt: str, favourite: bool) -> None:
         """Mark or unmark a prompt; an unknown one is passed over."""
         self.reload()
-        self._store(
-            [replace(e, favourite=favourite) if e.prompt == prompt else e for e in self.entries]
-        )
+        self._store([replace(e, favourite=favourite) if e.prompt == prompt else e for e in self.entries])
 
     def remove(self, prompt: str) -> None:
         """Forget a prompt."""

@@ -65,7 +65,13 @@ def one_of(default: str, *others: str) -> Any:
 def _coerce(cls: type, spec: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(spec.type, type) and issubclass(spec.type, Settings) and isinstance(value, dict):
         return spec.type.from_dict(value)
-    wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,), tuple: (list, tuple)}
+    wanted: dict[type, Any] = {
+        int: (int,),
+        float: (int, float),
+        str: (str,),
+        bool: (bool,),
+        tuple: (list, tuple),
+    }
     base = next((t for t in wanted if spec.type is t or str(spec.type).startswith(f"{t.__name__}[")), None)
     if base is None:
         return value
@@ -102,7 +108,7 @@ class Stage2Settings(Settings):
     """Text guidance at test time (method, stage 2)."""
 
     target: str = one_of("code", "mapper")
-    """What is tuned: an offset of the shape code in whitened space (our choice), or the mapper (the paper)."""
+    """What is tuned: an offset of the whitened shape code (our choice), or the mapper (the paper)."""
     steps: int = bounded(20, 0, 1000)
     views: int = bounded(10, 1, 64)
     """Views per iteration."""

@@ -3,14 +3,28 @@
 The pipeline needs from an SVR model: an image encoder, a shape code, and either a field (occupancy and
 colour at points: implicit models) or ready views and meshes (explicit models such as GET3D). What differs
 between models is stated as data in `SvrSpec`. No SVR model knows CLIP or another SVR model.
+
+The pipeline asks `spec.explicit`: where it is false, views and meshes are made from `field`
+(rendering/implicit.py, meshing.py); where it is true, the model is an `ExplicitSvrModel` and its own `render`
+and `extract_mesh` are called. Training asks `spec.has_encoder`: where it is false, pairs of image and code
+come from `sample_codes` and `render`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from backend.errors import SettingError
+
+if TYPE_CHECKING:
+    from backend.cameras import Cameras
+    from backend.config import MeshSettings
+    from backend.mesh import TriMesh
+    from backend.rendering.implicit import Views
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,10 @@ class SvrSpec:
     has_color: bool = True
     explicit: bool = False
     """True where the model offers `render` and `extract_mesh` instead of a field."""
+    has_encoder: bool = True
+    """False where the model makes shapes from noise and reads no images."""
+    background: float = 1.0
+    """Grey behind the object in the images that `encode` takes: 1 is white, 0 black."""
     up_axis: str = "y"
     bound: float = 0.5
     """Half side of the cube that holds the shape."""
@@ -84,3 +102,24 @@ class SvrModel(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+
+class ExplicitSvrModel(SvrModel):
+    """An SVR model that gives meshes and views of meshes instead of a field."""
+
+    def field(self, codes: Tensor) -> Field:
+        raise SettingError(
+            f"A {self.spec.kind} model has no field.", remedy="Ask it for `render` and `extract_mesh`."
+        )
+
+    @abstractmethod
+    def render(self, codes: Tensor, cameras: "Cameras", size: int) -> "Views":
+        """Views of one shape, codes [1, C], as `render_views` gives them; differentiable in the code."""
+
+    @abstractmethod
+    def extract_mesh(self, codes: Tensor, settings: "MeshSettings") -> "Generator[float, None, TriMesh]":
+        """Yields the fraction done and returns the mesh of one shape, codes [1, C]."""
+
+    @abstractmethod
+    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """Codes [count, C] of random shapes as the model was trained to make them."""

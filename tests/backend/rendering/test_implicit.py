@@ -21,7 +21,7 @@ DENSE = RenderSettings(grid_resolution=0)
 
 
 class Balls(Field):
-    """Union of balls (x, y, z, radius) [B, N, 4]; logit 20 * depth in the nearest ball, colour 0.5 + point."""
+    """Union of balls (x, y, z, radius) [B, N, 4]; logit 20 * depth in the nearest, colour 0.5 + point."""
 
     def __init__(self, balls: Tensor) -> None:
         self.balls = balls

@@ -13,6 +13,8 @@ ROUGHNESS = 0.8
 SPECULAR = 0.2
 """Matt, as the colours were learned from pictures without highlights."""
 
+TEXTURE = "texture"
+"""The mark of a material that shows a baked picture."""
 _COLOR_NODE, _IMAGE_NODE = "ShaderNodeVertexColor", "ShaderNodeTexImage"
 _SPECULAR_NAMES = ("Specular IOR Level", "Specular")
 
@@ -32,7 +34,7 @@ def color_material(attribute: str) -> "bpy.types.Material":
 
 def texture_material(name: str, image: "bpy.types.Image", uv_map: str) -> "bpy.types.Material":
     """A material that shows a baked picture through the UV map of that name."""
-    material, surface = _new_material(name, "texture")
+    material, surface = _new_material(name, TEXTURE)
     nodes, links = material.node_tree.nodes, material.node_tree.links
     picture, place = nodes.new(_IMAGE_NODE), nodes.new("ShaderNodeUVMap")
     picture.image, place.uv_map = image, uv_map
@@ -47,6 +49,11 @@ def texture_material(name: str, image: "bpy.types.Image", uv_map: str) -> "bpy.t
 def is_ours(material: "bpy.types.Material | None") -> bool:
     """Whether a slot may be given another material without touching the artist's work."""
     return material is None or MARK in material
+
+
+def is_baked(material: "bpy.types.Material | None") -> bool:
+    """Whether it is a material of `texture_material`."""
+    return material is not None and material.get(MARK) == TEXTURE
 
 
 def _new_material(name: str, mark: str) -> "tuple[bpy.types.Material, bpy.types.Node]":

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import bpy
 import numpy as np
 
-from .document import Document, write_document
-from .materials import color_material
+from .materials import color_material, is_baked
+from .object_record import ObjectRecord, write_record
 from .protocol import Array
 
 COLLECTION = "ISS"
@@ -32,44 +32,35 @@ class MeshImportError(Exception):
         self.code, self.message, self.remedy = code, message, remedy
 
 
-def import_mesh(
+def import_result(
     arrays: Mapping[str, Array],
+    record: ObjectRecord,
     *,
-    name: str,
-    height: float = 1.0,
-    location: Sequence[float] | None = None,
+    name: str = "",
     scene: "bpy.types.Scene | None" = None,
+    location: Sequence[float] | None = None,
     collection: str = COLLECTION,
-    document: Document | None = None,
 ) -> "bpy.types.Object":
     """A new object from `vertices` [N, 3], `faces` [M, 3], `colors` [N, 3] (sRGB in [0, 1]).
 
-    name: usually the prompt. height: real-world, in metres. location: default the 3D cursor's x and y on
-    the floor z = 0. collection: made below the scene's own where it is missing. document: goes on the
-    object as ID properties. Undo is left to the caller, who knows what belongs into one step.
-    MeshImportError.
+    Its height in metres is the record's. name: default the record's prompt. location: default the 3D
+    cursor's x and y on the floor z = 0. collection: made below the scene's own where it is missing. Undo is
+    left to the caller, who knows what belongs into one step. MeshImportError.
     """
     scene = scene or bpy.context.scene
-    title = " ".join(name.split()) or "ISS result"
+    title = " ".join((name or record.prompt).split()) or "ISS result"
     vertices, faces, colors = _checked(arrays)
     mesh = bpy.data.meshes.new(title)
-    _fill(mesh, vertices, faces, colors, height)
+    _fill(mesh, vertices, faces, colors, record.height_m)
     mesh.materials.append(color_material(ATTRIBUTE))
     obj = bpy.data.objects.new(title, mesh)
     obj.location = floor_below_cursor(scene) if location is None else location
     result_collection(scene, collection).objects.link(obj)
-    if document is not None:
-        write_document(obj, document)
+    write_record(obj, record)
     return obj
 
 
-def replace_mesh(
-    obj: "bpy.types.Object",
-    arrays: Mapping[str, Array],
-    *,
-    height: float = 1.0,
-    document: Document | None = None,
-) -> None:
+def replace_result(obj: "bpy.types.Object", arrays: Mapping[str, Array], record: ObjectRecord) -> None:
     """Another mesh for the same object: transform, modifiers, materials, name and collections stay.
 
     Copies that share the mesh (Alt D) change as well. MeshImportError when the artist is editing it.
@@ -82,9 +73,11 @@ def replace_mesh(
     if mesh.shape_keys is not None:
         obj.shape_key_clear()  # they belong to the old vertices
     mesh.clear_geometry()
-    _fill(mesh, vertices, faces, colors, height)
-    if document is not None:
-        write_document(obj, document)
+    _fill(mesh, vertices, faces, colors, record.height_m)
+    for index, material in enumerate(mesh.materials):
+        if is_baked(material):  # a picture of the old shape
+            mesh.materials[index] = color_material(ATTRIBUTE)
+    write_record(obj, record)
 
 
 def floor_below_cursor(scene: "bpy.types.Scene") -> tuple[float, float, float]:
@@ -108,7 +101,7 @@ def why_not_replaceable(obj: "bpy.types.Object") -> MeshImportError | None:
 
 
 def to_blender(vertices: Array, height: float) -> Array:
-    """SVR positions [N, 3] -> metres [N, 3] float32: (x, y, z) -> (x, -z, y), on the floor, centred, scaled."""
+    """SVR positions [N, 3] -> metres [N, 3] float32: (x, y, z) -> (x, -z, y), centred on the floor, scaled."""
     low, high = vertices.min(axis=0).astype(np.float64), vertices.max(axis=0).astype(np.float64)
     extent = high - low
     scale = height / max(extent[1], FLATTEST * extent.max(), 1e-9)

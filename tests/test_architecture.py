@@ -17,7 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("iss_blender", "backend")
 LINE_LIMIT = 500
 FORBIDDEN_NAMES = ("util", "utils", "utilities", "common", "helper", "helpers", "misc", "manager", "managers")
-USES_BLENDER = ("addon", "settings", "panel", "operators", "mesh_import")
+USES_BLENDER = (
+    "addon",
+    "settings",
+    "panel",
+    "operators",
+    "mesh_import",
+    "materials",
+    "bake",
+    "assets",
+    "scene_studio",
+    "result_files",
+)
 """First words of the modules of iss_blender that may import bpy."""
 BLENDER_MODULES = (
     "bpy",

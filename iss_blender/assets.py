@@ -14,7 +14,7 @@ PREVIEW_SIZE = 256
 """Pixels; what Blender itself keeps."""
 OWN_TAG = "ISS"
 LONGEST_TAG = 63
-_LITTLE_WORDS = frozenset("a an and at by for in of on the to with".split())
+_LITTLE_WORDS = frozenset(["a", "an", "and", "at", "by", "for", "in", "of", "on", "the", "to", "with"])
 
 
 def mark_as_asset(obj: "bpy.types.Object", record: ObjectRecord) -> None:

@@ -64,6 +64,7 @@ def unwrap(obj: "bpy.types.Object", *, margin: float) -> None:
     Selection and active object are as before afterwards. BakeError where it is not in the view layer.
     """
     layer = bpy.context.view_layer
+    layer.update()  # an object that has just come is not visible before
     if obj.name not in layer.objects or not obj.visible_get():
         raise BakeError(f"{obj.name!r} is hidden or in another scene.", "Show it first.")
     mesh = obj.data

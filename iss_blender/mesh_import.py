@@ -101,7 +101,7 @@ def why_not_replaceable(obj: "bpy.types.Object") -> MeshImportError | None:
 
 
 def to_blender(vertices: Array, height: float) -> Array:
-    """SVR positions [N, 3] -> metres [N, 3] float32: (x, y, z) -> (x, -z, y), centred on the floor, scaled."""
+    """SVR positions [N, 3] -> metres [N, 3] float32: (x, y, z) -> (x, -z, y), on the floor, scaled."""
     low, high = vertices.min(axis=0).astype(np.float64), vertices.max(axis=0).astype(np.float64)
     extent = high - low
     scale = height / max(extent[1], FLATTEST * extent.max(), 1e-9)

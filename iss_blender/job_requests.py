@@ -33,7 +33,10 @@ class Place:
     location: tuple[float, float, float] = (0.0, 0.0, 0.0)
     height: float = 1.0
     """Metres."""
+    beside: str = ""
+    """Id of the object that a new one stands to the right of, instead of at `location`."""
     board: str = ""
+    """Id of the row that a new object joins at its right end."""
     file: str = ""
     """Token of the open file; results of another file wait until the user asks for them."""
 
@@ -44,6 +47,7 @@ class Place:
             "object_id": self.object_id,
             "location": list(self.location),
             "height": self.height,
+            "beside": self.beside,
             "board": self.board,
             "file": self.file,
         }
@@ -55,7 +59,7 @@ class Place:
         try:
             x, y, z = (float(number) for number in fields["location"])
             mode = REPLACE if fields["mode"] == REPLACE else NEW
-            texts = {key: str(fields.get(key, "")) for key in ("object_id", "board", "file")}
+            texts = {key: str(fields.get(key, "")) for key in ("object_id", "beside", "board", "file")}
             return cls(mode, location=(x, y, z), height=float(fields["height"]), **texts)
         except (KeyError, TypeError, ValueError):
             return cls()

@@ -58,6 +58,8 @@ class Entry:
     error: Fields
     """code, message and remedy of a failed job, else empty."""
     has_result: bool
+    elsewhere: bool = False
+    """It belongs to another Blender that is open now."""
 
 
 def new_job_id() -> str:
@@ -130,8 +132,9 @@ class Journal:
         return [entry for entry in self.entries() if entry.state == INTERRUPTED]
 
     def unimported(self) -> list[Entry]:
-        """Finished results that no scene has taken yet."""
-        return [entry for entry in self.entries() if entry.state == DONE and entry.has_result]
+        """Finished results that no scene has taken yet, those of other open Blenders aside."""
+        entries = self.entries()
+        return [e for e in entries if e.state == DONE and e.has_result and not e.elsewhere]
 
     def load_request(self, job_id: str) -> tuple[str, Fields, dict[str, Array]]:
         """Handler name, parameters and arrays of a job; JournalError when damaged."""
@@ -175,10 +178,12 @@ class Journal:
         status = _read_json(place / "state.json") if (place / "state.json").exists() else {}
         state, session = str(status.get("state", QUEUED)), str(status.get("session", ""))
         has_result = (place / "result.json").exists()
+        if session not in alive:
+            alive[session] = _is_locked(self.folder / f"{session}.lock")
         if state in (QUEUED, RUNNING):
             if has_result:
                 state = DONE
-            elif not alive.setdefault(session, _is_locked(self.folder / f"{session}.lock")):
+            elif not alive[session]:
                 state = INTERRUPTED
         return Entry(
             id=place.name,
@@ -189,6 +194,7 @@ class Journal:
             state=state,
             error=dict(status.get("error", {})),
             has_result=has_result,
+            elsewhere=alive[session] and session != self.session,
         )
 
 

@@ -108,6 +108,13 @@ def plan(folder: Path, interpreter: Interpreter, groups: Sequence[str], pins: Pi
     return steps
 
 
+def needed_mb(groups: Sequence[str] = ("run",)) -> tuple[float, float]:
+    """Megabytes to download and on the disk that a whole set-up takes, about; to be told beforehand."""
+    steps = ("interpreter", "installer", "torch", *groups)
+    download, disk = (sum(table.get(step, 0) for step in steps) for table in (_DOWNLOAD_MB, _DISK_MB))
+    return float(download), float(disk)
+
+
 def constraints_text(pins: Pins) -> str:
     """Contents of pip's constraints file: direct and indirect packages, whatever asks for them."""
     direct = pins.of([group for group in GROUPS if group != "blender"])

@@ -12,6 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from . import environment
 from . import session as sessions
+from .bake import SIZES
 from .protocol import Fields
 from .session import Backend, Trouble
 
@@ -35,7 +36,7 @@ def user_folder() -> Path:
 def preferences() -> Any:
     """The add-on's preferences; their defaults where Blender keeps none for it."""
     addon = bpy.context.preferences.addons.get(PACKAGE)
-    return addon.preferences if addon is not None and addon.preferences is not None else _DEFAULTS
+    return addon.preferences if addon is not None and addon.preferences is not None else DEFAULTS
 
 
 def environment_folder() -> Path:
@@ -49,6 +50,8 @@ def backend_of_preferences() -> Backend:
     chosen = preferences()
     serve = ("-m", "backend", "serve")
     variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    if not bpy.app.online_access:
+        variables["HF_HUB_OFFLINE"] = "1"  # the backend's libraries keep to Blender's setting as well
     if chosen.source == COMMAND:
         try:
             command = tuple(shlex.split(chosen.command, posix=sys.platform != "win32"))
@@ -247,10 +250,15 @@ class ISS_SceneSettings(bpy.types.PropertyGroup):
     search: StringProperty(
         name="Search", description="Show prompts with these letters", options={"TEXTEDIT_UPDATE"}
     )
-    bake_size: IntProperty(name="Texture Size", description="Pixels per side", default=1024, min=64, max=8192)
+    bake_size: EnumProperty(
+        name="Texture Size",
+        description="Pixels per side",
+        items=[(str(size), str(size), f"{size} x {size} pixels") for size in SIZES],
+        default="1024",
+    )
 
 
-_DEFAULTS = SimpleNamespace(
+DEFAULTS = SimpleNamespace(
     source=MANAGED, environment_folder="", base_python="", python="", command="", idle_unload_min=10
 )
 """What holds where the module runs without being an enabled add-on."""

@@ -1,0 +1,95 @@
+"""The timer that drives the session, and the handlers for opening and saving files.
+
+Timers do not run under `blender -b`; scripts/batch.py pumps a client of its own there.
+"""
+
+import logging
+
+import bpy
+
+from . import addon_scene, settings
+from . import session as sessions
+
+log = logging.getLogger(__name__)
+
+FIRST_TICK_S = 0.2
+
+
+def tick() -> float | None:
+    """One round: poll, at most one piece of scene work, sliders, redraw. Returns the seconds to the next."""
+    session = sessions.current()
+    if session is None:
+        return None
+    try:
+        _tick(session)
+    except Exception:
+        # The one catch-all of the add-on's own loop: an exception would end the timer and all jobs with it.
+        log.exception("the ISS timer met a problem")
+        session.trouble = sessions.Trouble(
+            "Something unexpected went wrong in the add-on.", "The system console has the details.", "add-on"
+        )
+    return session.interval_s
+
+
+def redraw() -> None:
+    """Draw the sidebars of all 3D views again."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def register() -> None:
+    """Start the timer and watch the files; a second time changes nothing."""
+    if not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick, first_interval=FIRST_TICK_S, persistent=True)
+    for handlers, handler in _handlers():
+        if handler not in handlers:
+            handlers.append(handler)
+
+
+def unregister() -> None:
+    """Stop the timer and forget the files."""
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+    for handlers, handler in _handlers():
+        if handler in handlers:
+            handlers.remove(handler)
+
+
+def _tick(session: sessions.Session) -> None:
+    changed = session.tick()
+    if session.setup_ended:
+        session.setup_ended = False
+        settings.apply_preferences()
+        changed = True
+    if session.scene_work and not addon_scene.is_hands_on():
+        changed = addon_scene.carry_out_one(session) or changed
+    wish = addon_scene.follow_sliders(session, getattr(bpy.context, "active_object", None))
+    if wish is not None:
+        changed = True
+        if session.submit(wish, kept=False) is None:
+            addon_scene.drop_wish(getattr(bpy.context, "active_object", None))
+    if changed:
+        redraw()
+
+
+@bpy.app.handlers.persistent
+def _file_loaded(*_: object) -> None:
+    session = sessions.current()
+    if session is not None:
+        session.file_loaded()
+
+
+@bpy.app.handlers.persistent
+def _file_saved(*_: object) -> None:
+    session = sessions.current()
+    if session is not None:
+        session.file_saved()
+
+
+def _handlers() -> list[tuple[list[object], object]]:
+    handlers = bpy.app.handlers
+    return [(handlers.load_post, _file_loaded), (handlers.save_post, _file_saved)]

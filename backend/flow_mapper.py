@@ -1,0 +1,104 @@
+"""A generative M: flow matching over shape codes, conditioned on text and on a nearest image.
+
+The paper's M regresses, so it answers a text with the mean of all codes that fit it, and a mean of sharp
+codes decodes to rags. This mapper draws one code that fits instead (our choice): in whitened code space it
+carries noise to a code along a learnt velocity. Its condition is the text feature mixed half and half with
+one of the nearest features of a bank of training images: the images are the stepping stones literally. No
+shape is stored, and none is handed back.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backend.mapper import Mapper
+from backend.whitening import Whitening
+
+TEXT_SHARE = 0.5
+"""Weight of the prompt's own feature in the condition; the rest is the bank image's."""
+
+
+class FlowMapper(Mapper):
+    """Feature [B, F] -> code [B, C] by `steps` Euler steps in K whitened dimensions."""
+
+    def __init__(self, *, feature_size: int = 256, code_size: int = 256, components: int = 64,
+                 hidden: int = 512, blocks: int = 4, bank_size: int = 4096, neighbours: int = 8,
+                 steps: int = 12) -> None:  # fmt: skip
+        super().__init__()
+        self._architecture = {
+            "feature_size": feature_size, "code_size": code_size, "components": components, "hidden": hidden,
+            "blocks": blocks, "bank_size": bank_size, "neighbours": neighbours, "steps": steps,
+        }  # fmt: skip
+        self.steps, self.neighbours, self.components = steps, neighbours, components
+        self.register_buffer("bank", torch.zeros(bank_size, feature_size))
+        self.register_buffer("code_mean", torch.zeros(code_size))
+        self.register_buffer("code_basis", torch.zeros(components, code_size))
+        self.register_buffer("code_scale", torch.ones(components))
+        self.inlet = nn.Linear(components, hidden)
+        self.condition = nn.Sequential(
+            nn.Linear(feature_size + 32, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+        )
+        self.blocks = nn.ModuleList([_ModulatedBlock(hidden) for _ in range(blocks)])
+        self.outlet = nn.Linear(hidden, components)
+        nn.init.zeros_(self.outlet.weight)
+        nn.init.zeros_(self.outlet.bias)
+
+    @property
+    def whitening(self) -> Whitening:
+        """The space in which the flow lives."""
+        return Whitening(self.code_mean, self.code_basis, self.code_scale)
+
+    def set_space(self, whitening: Whitening, bank: Tensor) -> None:
+        """Fix the whitened space and the bank of unit image features [N, F]."""
+        self.code_mean, self.code_basis, self.code_scale = whitening.mean, whitening.basis, whitening.scale
+        self.bank = bank
+
+    def velocity(self, white: Tensor, time: Tensor, features: Tensor) -> Tensor:
+        """Velocity [B, K] at whitened codes [B, K], times [B] in [0, 1], unit conditions [B, F]."""
+        frequencies = torch.arange(1, 17, device=time.device) * torch.pi
+        angle = time[:, None] * frequencies
+        waves = torch.cat([torch.sin(angle), torch.cos(angle)], -1)  # [B, 32]
+        size = features.shape[-1] ** 0.5  # unit features have tiny entries; bring them to about 1
+        condition = self.condition(torch.cat([features * size, waves], -1))
+        x = self.inlet(white)
+        for block in self.blocks:
+            x = block(x, condition)
+        return self.outlet(F.silu(x))
+
+    def propose(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
+        """Codes [B, C]; `diversity` is the temperature of the starting noise. 0 needs no generator: each
+        text's nearest image and the middle of the noise."""
+        cosines = features @ self.bank.T
+        near = cosines.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
+        pick = torch.zeros(len(features), 1, dtype=torch.long, device=near.device)
+        white = torch.zeros(len(features), self.components, device=features.device)
+        if diversity > 0:
+            pick = torch.randint(near.shape[1], pick.shape, generator=generator, device=near.device)
+            white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
+        image = self.bank[near.gather(1, pick)[:, 0]]
+        condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * image, dim=-1)
+        for i in range(self.steps):
+            time = torch.full((len(white),), i / self.steps, device=white.device)
+            white = white + self.velocity(white, time, condition) / self.steps
+        return self.whitening.to_code(white)
+
+    def architecture(self) -> dict[str, Any]:
+        return dict(self._architecture)
+
+
+class _ModulatedBlock(nn.Module):
+    """A residual block whose normalised input is scaled and shifted by the condition."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 3 * width)
+        self.net = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain, shift, gate = self.modulation(F.silu(condition)).chunk(3, -1)
+        return x + gate * self.net(self.norm(x) * (1 + gain) + shift)

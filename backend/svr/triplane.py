@@ -1,0 +1,169 @@
+"""The starter's SVR model: a small image encoder, and a decoder whose field lives on three feature planes.
+
+A DVR decoder evaluates a wide network at every point. Here a convolutional generator turns the shape code
+into three axis-aligned planes once per shape, and a point costs three bilinear look-ups and a tiny network:
+the same surface for about a hundredth of the work per point, which is what makes the starter quick on a CPU
+(our choice; the idea of tri-planes is also GET3D's).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.svr.base import Field, SvrModel, SvrSpec
+
+_FREQUENCIES = 2
+
+
+class TriplaneField(Field):
+    """Shapes given by planes [B, 3, G + K, R, R]: G channels for geometry, K for colour."""
+
+    def __init__(self, model: "TriplaneSvr", planes: Tensor) -> None:
+        self._model = model
+        self.planes = planes
+
+    def occupancy(self, points: Tensor) -> Tensor:
+        geometry = self.planes[:, :, : self._model.geometry_channels]
+        return self._model.occupancy_head(_features(geometry, points)).squeeze(-1)
+
+    def color(self, points: Tensor) -> Tensor:
+        return torch.sigmoid(self._model.color_head(_features(self.planes, points)))
+
+    def __getitem__(self, index: int) -> "TriplaneField":
+        return TriplaneField(self._model, self.planes[index : index + 1])
+
+    def detach(self) -> "TriplaneField":
+        return TriplaneField(self._model, self.planes.detach())
+
+
+class TriplaneSvr(SvrModel):
+    """Image [B, 3, S, S] -> code [B, C] -> planes -> occupancy and colour.
+
+    `width` scales the encoder; `widths` are the generator's channels at 4, 8, 16, ... cells, and the planes
+    have twice the cells of the last entry's: four entries give planes of 64 x 64.
+    """
+
+    def __init__(self, *, code_size: int = 256, image_size: int = 64, width: int = 32,
+                 widths: Sequence[int] = (256, 192, 120, 96), geometry_channels: int = 12,
+                 color_channels: int = 4, hidden: int = 64, iso_logit: float = 0.0) -> None:  # fmt: skip
+        super().__init__()
+        self._architecture = {
+            "code_size": code_size, "image_size": image_size, "width": width, "widths": list(widths),
+            "geometry_channels": geometry_channels, "color_channels": color_channels, "hidden": hidden,
+            "iso_logit": iso_logit,
+        }  # fmt: skip
+        self.spec = SvrSpec("triplane", code_size, image_size, iso_logit)
+        self.geometry_channels = geometry_channels
+        planes = geometry_channels + color_channels
+        self.encoder = _Encoder(code_size, image_size, width)
+        self.generator = _PlaneGenerator(code_size, tuple(widths), planes)
+        self.occupancy_head = _head(geometry_channels, hidden, 1)
+        self.color_head = _head(planes, hidden, 3)
+
+    def encode(self, images: Tensor) -> Tensor:
+        if images.shape[-1] != self.spec.image_size:
+            size = (self.spec.image_size, self.spec.image_size)
+            images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        return self.encoder(images)
+
+    def field(self, codes: Tensor) -> TriplaneField:
+        return TriplaneField(self, self.generator(codes))
+
+    def architecture(self) -> dict[str, Any]:
+        return dict(self._architecture)
+
+
+class _Block(nn.Module):
+    """A residual block of two 3 x 3 convolutions with BatchNorm (ResNet-18's)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        plain = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if plain else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class _Encoder(nn.Module):
+    """A slim ResNet-18 that keeps its last 4 x 4 map: where things are in the image matters for the code."""
+
+    def __init__(self, code_size: int, image_size: int, width: int) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [
+            nn.Conv2d(3, width, 5, 2, 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        inputs = width
+        for i, (outputs, blocks) in enumerate(((width, 1), (2 * width, 1), (4 * width, 2), (8 * width, 2))):
+            stages.append(_Block(inputs, outputs, 1 if i == 0 else 2))
+            stages += [_Block(outputs, outputs, 1) for _ in range(blocks - 1)]
+            inputs = outputs
+        self.trunk = nn.Sequential(*stages)
+        side = image_size // 16
+        self.squeeze = nn.Conv2d(inputs, 4 * width, 1)
+        self.fc = nn.Linear(4 * width * side * side, code_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.squeeze(self.trunk((images - 0.5) / 0.25))
+        return self.fc(F.relu(x).flatten(1))
+
+
+class _PlaneGenerator(nn.Module):
+    """Code -> planes [B, 3, channels, R, R]: from 4 x 4 up by transposed convolutions, each modulated by
+    the code. In the last two doublings the three planes have convolutions of their own (groups)."""
+
+    def __init__(self, code_size: int, widths: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        sizes = (*widths, 3 * channels)
+        groups = [1] * (len(widths) - 2) + [3, 3]
+        self.start = nn.Linear(code_size, widths[0] * 16)
+        self.ups = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        self.mods = nn.ModuleList()
+        for inputs, outputs, group in zip(sizes[:-1], sizes[1:], groups, strict=True):
+            self.ups.append(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, groups=group))
+            self.norms.append(nn.GroupNorm(6, outputs))
+            self.mods.append(nn.Linear(code_size, 2 * outputs))
+        self.out = nn.Conv2d(sizes[-1], sizes[-1], 1, groups=3)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x = self.start(codes).reshape(len(codes), -1, 4, 4).contiguous(memory_format=torch.channels_last)
+        for up, norm, mod in zip(self.ups, self.norms, self.mods, strict=True):
+            gain, shift = mod(codes)[:, :, None, None].chunk(2, 1)  # [B, W, 1, 1] each
+            x = F.silu(norm(up(x)) * (1 + gain) + shift)
+        planes = self.out(x)
+        return planes.reshape(len(codes), 3, self.channels, *planes.shape[-2:])
+
+
+def _head(channels: int, hidden: int, outputs: int) -> nn.Sequential:
+    inputs = 3 * channels + 3 + 6 * _FREQUENCIES
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, outputs)
+    )
+
+
+def _features(planes: Tensor, points: Tensor) -> Tensor:
+    """Plane features and the position itself at points [B, P, 3] -> [B, P, 3 C + 3 + 6 F]."""
+    b, _, channels, r, _ = planes.shape
+    grid = 2 * torch.stack([points[..., [0, 1]], points[..., [2, 1]], points[..., [0, 2]]], 1)  # [B, 3, P, 2]
+    sampled = F.grid_sample(
+        planes.reshape(b * 3, channels, r, r), grid.reshape(b * 3, 1, -1, 2), mode="bilinear",
+        padding_mode="border", align_corners=False,
+    )  # [B * 3, C, 1, P]  # fmt: skip
+    sampled = sampled.reshape(b, 3 * channels, -1).transpose(1, 2)  # [B, P, 3 C]
+    waves = [points]
+    for i in range(_FREQUENCIES):
+        angle = points * (2 ** (i + 1) * torch.pi)
+        waves += [torch.sin(angle), torch.cos(angle)]
+    return torch.cat([sampled, *waves], -1)

@@ -1,0 +1,159 @@
+"""The training loop that all trainings share: steps, learning rate, averages, checkpoints, TensorBoard.
+
+A training is a function from a step number to a loss. The loop can be stopped at any time and goes on from
+its last checkpoint; a finished one returns at once.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backend.config import Settings, bounded
+from backend.errors import NumericalError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoopSettings(Settings):
+    """Optimisation of one model (Adam with warm-up and cosine decay)."""
+
+    steps: int = bounded(10_000, 1, 100_000_000)
+    batch: int = bounded(32, 1, 65_536)
+    learning_rate: float = bounded(1e-3, 0.0, 1.0)
+    weight_decay: float = bounded(0.0, 0.0, 1.0)
+    warmup: int = bounded(200, 0, 1_000_000)
+    final_rate: float = bounded(0.02, 0.0, 1.0)
+    """Learning rate at the last step, as a share of the highest."""
+    average: float = bounded(0.0, 0.0, 0.99999)
+    """Decay of the moving average of the weights; 0 keeps none."""
+    checkpoint_every: int = bounded(500, 1, 1_000_000)
+    seed: int = bounded(0, 0, 2**31)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a loop yields."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    seconds_per_step: float
+
+
+def run_loop(
+    name: str,
+    model: nn.Module,
+    loss: Callable[[int, torch.Generator], dict[str, Tensor]],
+    settings: LoopSettings,
+    folder: Path,
+) -> Iterator[Step]:
+    """Train `model` by `loss(step, generator)`, whose values are summed; yields now and then.
+
+    Resumes from folder/NAME.pt. On return the model holds the averaged weights where `average` is set.
+    NumericalError when the loss is not finite three steps in a row.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.pt"
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average), use_buffers=True
+    ) if settings.average else None  # fmt: skip
+    first = _resume(path, model, optimizer, averaged) if path.exists() else 0
+    generator = torch.Generator().manual_seed(settings.seed + first)
+    writer = _writer(folder / "tensorboard" / name)
+    started, bad = time.perf_counter(), 0
+    sums: dict[str, float] = {}
+    for step in range(first, settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate_at(step, settings)
+        model.train()
+        losses = loss(step, generator)
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(total):
+            bad += 1
+            if bad == 3:
+                raise NumericalError(
+                    f"The {name} loss is not finite at step {step}.", remedy="Lower the learning rate."
+                )
+            continue
+        bad = 0
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if averaged is not None:
+            averaged.update_parameters(model)
+        for key, value in losses.items():
+            sums[key] = sums.get(key, 0.0) + float(value.detach()) / 20
+        if (step + 1) % 20 == 0:
+            seconds = (time.perf_counter() - started) / (step + 1 - first)
+            for key, value in sums.items():
+                writer.add_scalar(key, value, step + 1)
+            yield Step(step + 1, settings.steps, sums, seconds)
+            sums = {}
+        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+            _save(path, step + 1, model, optimizer, averaged)
+    writer.close()
+    if averaged is not None:
+        model.load_state_dict(averaged.module.state_dict())
+    model.eval()
+
+
+def rate_at(step: int, settings: LoopSettings) -> float:
+    """Share of the highest learning rate at a step: linear warm-up, then cosine decay to `final_rate`."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    cosine = float(0.5 * (1 + torch.cos(torch.tensor(min(done, 1.0) * torch.pi))))
+    return settings.final_rate + (1 - settings.final_rate) * cosine
+
+
+def load_weights(path: Path, model: nn.Module) -> int:
+    """The (averaged) weights of a checkpoint into a model; returns its step."""
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    model.load_state_dict(state["averaged"] or state["model"])
+    model.eval()
+    return int(state["step"])
+
+
+def _save(
+    path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer,
+    averaged: torch.optim.swa_utils.AveragedModel | None,
+) -> None:  # fmt: skip
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "averaged": averaged.module.state_dict() if averaged else None,
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def _resume(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer,
+    averaged: torch.optim.swa_utils.AveragedModel | None,
+) -> int:  # fmt: skip
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if averaged is not None and state["averaged"]:
+        averaged.module.load_state_dict(state["averaged"])
+        averaged.n_averaged.fill_(state["step"])
+    logger.info("%s goes on from step %d", path.stem, state["step"])
+    return int(state["step"])
+
+
+def _writer(folder: Path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))

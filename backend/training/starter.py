@@ -1,0 +1,208 @@
+"""Training of the starter bundle, from nothing: corpus, small CLIP, SVR model, mapper, export.
+
+Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
+their own, side by side, since they only meet in the working folder.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from backend.bundles import BundleRecord, save_bundle
+from backend.clip_encoder import ClipEncoder, build_tiny_clip
+from backend.config import (
+    MapperSettings,
+    MeshSettings,
+    PipelineSettings,
+    RenderSettings,
+    Settings,
+    Stage2Settings,
+    bounded,
+)
+from backend.datasets.procedural.categories import CATEGORIES
+from backend.datasets.procedural.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from backend.flow_mapper import FlowMapper
+from backend.mapper import RegressingMapper
+from backend.svr.triplane import TriplaneSvr
+from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_corpus
+from backend.training.clip import ContrastiveLoss, retrieval
+from backend.training.loop import LoopSettings, Step, load_weights, run_loop
+from backend.training.reconstruct import ReconstructionLoss, point_iou
+from backend.whitening import Whitening
+from backend.word_tokenizer import WordTokenizer
+
+logger = logging.getLogger(__name__)
+
+CLIP_CONFIG = {
+    "embed_dim": 256,
+    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 24, "head_width": 24},
+    "text_cfg": {"width": 128, "heads": 4, "layers": 2},
+}
+"""open_clip's arguments of the starter's CLIP: a slim ModifiedResNet and a two-layer text tower."""
+MEAN, DEVIATION = (0.75, 0.75, 0.75), (0.3, 0.3, 0.3)
+"""Image normalisation of the starter's CLIP: its images are mostly white."""
+TEST_SEED = 7_000_000
+"""Seed of the held-out corpus; training seeds are smaller."""
+
+
+@dataclass(frozen=True)
+class StarterSettings(Settings):
+    """The recipe of the shipped starter."""
+
+    corpus: CorpusSettings = CorpusSettings()
+    test: CorpusSettings = CorpusSettings(
+        seed=TEST_SEED, shapes=920, views=2, uniform_points=4096, near_points=256
+    )
+    clip: LoopSettings = LoopSettings(
+        steps=1800, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
+    )
+    svr: LoopSettings = LoopSettings(
+        steps=9000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250
+    )
+
+    flow: LoopSettings = LoopSettings(
+        steps=6000, batch=512, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
+    )
+    regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
+    components: int = bounded(64, 2, 256)
+    """Whitened directions of the shape codes that the flow works in."""
+    bank: int = bounded(4096, 1, 100_000)
+    """Image features in the flow's bank."""
+    noise_scale: float = bounded(0.35, 0.0, 1.0)
+    """Noise mixed into the regressor's features, which have unit length (0.23 is the paper's ratio)."""
+    pipeline: PipelineSettings = PipelineSettings(
+        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=32, shading="lambert"),
+        stage2=Stage2Settings(
+            target="code", steps=12, views=6, view_size=64, learning_rate=0.01, drift_weight=0.1,
+            distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True, evaluation_views=6,
+        ),
+        mapper=MapperSettings(noise_scale=0.8, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
+        mesh=MeshSettings(resolution=128),
+    )  # fmt: skip
+
+
+def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
+    """Make the training and the held-out corpus; yields shapes done."""
+    yield from build_corpus(folder / "corpus", settings.corpus)
+    yield from build_corpus(folder / "test", settings.test)
+
+
+def train_clip(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the small CLIP; yields steps. Its vocabulary is that of the corpus's captions."""
+    corpus = open_corpus(folder / "corpus")
+    torch.manual_seed(settings.clip.seed)
+    clip = new_clip(corpus, settings).to(memory_format=torch.channels_last)
+    yield from run_loop(
+        "clip", clip, ContrastiveLoss(clip, corpus, settings.clip.batch), settings.clip, folder
+    )
+    logger.info("held-out retrieval: %s", retrieval(clip, open_corpus(folder / "test")))
+
+
+def train_svr(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the SVR model; yields steps."""
+    corpus = open_corpus(folder / "corpus")
+    torch.manual_seed(settings.svr.seed)
+    model = TriplaneSvr().to(memory_format=torch.channels_last)
+    yield from run_loop(
+        "svr", model, ReconstructionLoss(model, corpus, settings.svr.batch), settings.svr, folder
+    )
+    logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
+
+
+def train_flow(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the generative mapper; yields steps."""
+    mapper, encoded = _flow(settings, folder)
+    yield from run_loop("flow", mapper, FlowLoss(mapper, encoded, settings.flow.batch), settings.flow, folder)
+
+
+def train_regressor(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the paper's mapper; yields steps."""
+    encoded = _encoded(settings, folder)
+    torch.manual_seed(settings.regressor.seed)
+    mapper = RegressingMapper([CLIP_CONFIG["embed_dim"]] * 9 + [256] * 4)
+    loss = RegressionLoss(mapper, encoded, settings.regressor.batch, settings.noise_scale)
+    yield from run_loop("regressor", mapper, loss, settings.regressor, folder)
+
+
+def export_starter(
+    settings: StarterSettings, folder: Path, target: Path, training: dict, quality: dict
+) -> BundleRecord:
+    """Write the bundle `target` from the checkpoints in the working folder."""
+    clip, svr = trained_clip(settings, folder), trained_svr(folder)
+    mapper, _ = _flow(settings, folder)
+    load_weights(folder / "flow.pt", mapper)
+    clip_values = {
+        "kind": "tiny",
+        "config": _clip_config(settings),
+        "image_mean": MEAN,
+        "image_std": DEVIATION,
+    }
+    record = BundleRecord(
+        name="starter",
+        description="Small offline models, trained on procedural shapes of everyday things.",
+        licence="CC0-1.0",
+        clip=clip_values,
+        svr={"kind": "triplane", "architecture": svr.architecture()},
+        mapper={"kind": "flow", "architecture": mapper.architecture()},
+        settings=settings.pipeline,
+        categories=tuple(CATEGORIES),
+        training=training,
+        quality=quality,
+    )
+    captions = [r["captions"][0] for r in open_corpus(folder / "corpus").records[:600]]
+    return save_bundle(
+        target,
+        record,
+        clip=clip,
+        svr=svr,
+        mapper=mapper,
+        whitening=mapper.whitening,
+        examples=sorted(set(captions)),
+    )
+
+
+def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
+    corpus = open_corpus(folder / "corpus")
+    return encode_corpus(
+        trained_clip(settings, folder), trained_svr(folder), corpus, folder / "encoded.safetensors"
+    )
+
+
+def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:
+    encoded = _encoded(settings, folder)
+    torch.manual_seed(settings.flow.seed)
+    mapper = FlowMapper(components=settings.components, bank_size=settings.bank)
+    generator = torch.Generator().manual_seed(settings.flow.seed)
+    whitening = Whitening.fit(encoded.codes, components=settings.components)
+    mapper.set_space(whitening, draw_bank(encoded, settings.bank, generator))
+    return mapper, encoded
+
+
+def _clip_config(settings: StarterSettings) -> dict:
+    return {
+        **CLIP_CONFIG,
+        "vision_cfg": {**CLIP_CONFIG["vision_cfg"], "image_size": settings.corpus.image_size},
+    }
+
+
+def new_clip(corpus: Corpus, settings: StarterSettings) -> ClipEncoder:
+    """The small CLIP with random weights and the vocabulary of a corpus."""
+    words = WordTokenizer.from_captions((c for r in corpus.records for c in r["captions"]), context_length=32)
+    return build_tiny_clip(_clip_config(settings), words, image_mean=MEAN, image_std=DEVIATION)
+
+
+def trained_clip(settings: StarterSettings, folder: Path) -> ClipEncoder:
+    """The small CLIP as last saved."""
+    clip = new_clip(open_corpus(folder / "corpus"), settings)
+    load_weights(folder / "clip.pt", clip)
+    return clip
+
+
+def trained_svr(folder: Path) -> TriplaneSvr:
+    """The SVR model as last saved."""
+    model = TriplaneSvr()
+    load_weights(folder / "svr.pt", model)
+    return model

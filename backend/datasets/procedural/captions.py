@@ -9,7 +9,10 @@ from backend.datasets.procedural.categories import Sample
 from backend.datasets.procedural.materials import COLOR_WORDS, PATTERN_WORDS, Material
 
 _AFTER = ("with", "without", "on", "that", "and", "in", "lying", "supported", "for", "having")
-_OPENINGS = ("a {}", "{}", "a {}", "the {}", "this is a {}", "a {} please", "a model of a {}", "3d model of a {}", "one {}")
+_OPENINGS = (
+    "a {}", "{}", "a {}", "the {}", "this is a {}", "a {} please", "a model of a {}",
+    "3d model of a {}", "one {}",
+)  # fmt: skip
 _HELD_OUT_OPENINGS = ("a {}", "a picture of a {}", "i want a {}", "some {}", "a nice {}", "{} for my scene")
 _COLOR_AFTER = ("in {}", "that is {}", "painted {}", "colored {}", "which is {}")
 
@@ -93,7 +96,8 @@ def _material_word(material: Material, rng: np.random.Generator) -> str:
 
 def _joined(after: list[str], rng: np.random.Generator) -> list[str]:
     order = [after[i] for i in rng.permutation(len(after))]
-    if len(order) > 1 and order[-1].startswith("with ") and order[-2].startswith("with ") and rng.random() < 0.6:
+    two_withs = len(order) > 1 and all(words.startswith("with ") for words in order[-2:])
+    if two_withs and rng.random() < 0.6:
         return [*order[:-1], "and", order[-1].removeprefix("with ")]
     return order
 

@@ -93,14 +93,18 @@ def build_corpus(folder: Path, settings: CorpusSettings, *, workers: int | None 
 def open_corpus(folder: Path) -> Corpus:
     """A finished corpus; DatasetError where it is missing or was made with other categories."""
     if not (folder / _DONE).exists():
-        raise DatasetError(f"No finished corpus in {folder}.", remedy="Run `python -m backend train starter`.")
+        raise DatasetError(
+            f"No finished corpus in {folder}.", remedy="Run `python -m backend train starter`."
+        )
     made = json.loads((folder / _DONE).read_text())
     if made["categories"] != list(CATEGORIES):
         raise DatasetError(
-            f"The corpus in {folder} was made with other categories.", remedy="Delete the folder and train again."
+            f"The corpus in {folder} was made with other categories.",
+            remedy="Delete the folder and train again.",
         )
     settings = CorpusSettings.from_dict(made["settings"])
-    return Corpus(settings, **_open(folder, settings, "r"), records=json.loads((folder / "records.json").read_text()))
+    records = json.loads((folder / "records.json").read_text())
+    return Corpus(settings, **_open(folder, settings, "r"), records=records)
 
 
 def _open(folder: Path, s: CorpusSettings, mode: str) -> dict[str, np.ndarray]:
@@ -133,7 +137,8 @@ def _fill_one(arrays: dict[str, np.ndarray], settings: CorpusSettings, index: in
         camera = (rng.uniform(0, 360), rng.uniform(-5, 40), rng.uniform(1.5, 1.9))
         light = np.array(LIGHT) + rng.normal(0, 0.25, 3)
         ambient = float(rng.uniform(0.35, 0.65)) if rng.random() > 0.1 else 1.0
-        image = render(sample.shape, world_matrix(*camera), settings.image_size, light=tuple(light), ambient=ambient)
+        world = world_matrix(*camera)
+        image = render(sample.shape, world, settings.image_size, light=tuple(light), ambient=ambient)
         arrays["images"][index, v] = np.round(image.rgb * 255).astype(np.uint8)
         arrays["masks"][index, v] = np.packbits(image.mask, axis=-1)
         arrays["cameras"][index, v] = camera

@@ -8,7 +8,9 @@ import numpy as np
 from backend.datasets.procedural.materials import COLORS, Material, patterned, plain
 
 _COLOR_WEIGHTS = {"beige": 0.6, "turquoise": 0.8, "purple": 0.9, "pink": 0.8}
-_STYLE_PATTERNS = ("gold", "brick", "rust", "leaf", "zebra", "checker", "stripes", "dots", "flame", "ice", "concrete")
+_STYLE_PATTERNS = (
+    "gold", "brick", "rust", "leaf", "zebra", "checker", "stripes", "dots", "flame", "ice", "concrete",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Category:
     build: Any
     """Callable (Shape, Draw) -> None: the shape program."""
     phrases: dict[tuple[str, Any], tuple[str, ...]] = field(default_factory=dict)
-    """Words for facts: {("back", "high"): ("with a high back", "high backed"), ("arms", False): ("without armrests",)}.
-    A phrase that starts with "with", "without", "on", "that", "and" or "in" stands after the noun, any other before."""
+    """Words for facts: {("back", "high"): ("with a high back", "high backed"),
+    ("arms", False): ("without armrests",)}. A phrase that starts with "with", "without", "on", "that", "and"
+    or "in" stands after the noun, any other before it."""
     materials: dict[str, float] = field(default_factory=dict)
     """Extra weights of natural materials: {"wood": 3, "metal": 1}; plain colours have weight 6 together."""
     size: float = 1.0
@@ -107,7 +110,7 @@ class Draw:
         return material
 
     def fixed(self, part: str, color: str) -> Material:
-        """Material of a part that is always of one colour (tyres black, windows dark): no caption names it."""
+        """Material of a part that is always of one colour (tyres black): no caption names it."""
         return plain(color, self.rng, jitter=0.02)
 
     def _draw_main(self, color: str, style: str) -> Material:

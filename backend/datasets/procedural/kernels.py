@@ -95,7 +95,7 @@ def _primitive(kind: int, x: float, y: float, z: float, p: np.ndarray, outlines:
 @_JIT
 def distance_at(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndarray, params: np.ndarray,
                 outlines: np.ndarray) -> tuple[float, int]:  # fmt: skip
-    """Signed distance bound at a point (negative inside), and the index of the part whose surface is nearest."""
+    """Signed distance bound at a point (negative inside), and the index of the nearest part's surface."""
     d = 1e9
     nearest, nearest_abs = 0, 1e9
     for i in range(kinds.shape[0]):
@@ -141,7 +141,7 @@ def _hash(i: int, j: int, k: int) -> float:
 @_JIT
 def _noise(x: float, y: float, z: float) -> float:
     """Value noise in [0, 1], cells of size 1."""
-    i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = x - i, y - j, z - k
     u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
     total = 0.0
@@ -195,7 +195,7 @@ def color_at(x: float, y: float, z: float, m: np.ndarray, out: np.ndarray) -> No
         n = _noise(1.2 * u, 1.2 * v, 1.2 * w)
         t = 1.0 if math.sin(6.28 * (u + 0.6 * v + 0.5 * w) + 4.0 * n) > 0.0 else 0.0
     elif pattern == 13:  # checker
-        t = float((int(math.floor(u)) + int(math.floor(v)) + int(math.floor(w))) & 1)
+        t = float((math.floor(u) + math.floor(v) + math.floor(w)) & 1)
     elif pattern == 14:  # stripes, level
         t = 1.0 if v - math.floor(v) > 0.5 else 0.0
     elif pattern == 15:  # dots on a body-centred lattice
@@ -231,8 +231,8 @@ def _normal(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndarray,
 
 @_JIT
 def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient: float, box: np.ndarray,
-          kinds: np.ndarray, frames: np.ndarray, params: np.ndarray, outlines: np.ndarray, materials: np.ndarray,
-          rgb: np.ndarray, depth: np.ndarray, normals: np.ndarray) -> None:  # fmt: skip
+          kinds: np.ndarray, frames: np.ndarray, params: np.ndarray, outlines: np.ndarray,
+          materials: np.ndarray, rgb: np.ndarray, depth: np.ndarray, normals: np.ndarray) -> None:  # fmt: skip
     """Sphere trace rays origin[3] + t * directions[N, 3] (camera-space depth 1 per unit t) inside `box`
     [2, 3] (lowest and highest corner of the shape).
 

@@ -69,7 +69,8 @@ class Shape:
                  axis: str = "y", round: float = 0.005, turn: Point = (0, 0, 0), cut: bool = False,
                  blend: float = 0.0) -> None:  # fmt: skip
         """A cylinder of the given length along `axis`, centred at `at`."""
-        self.cone(name, material, radius, radius, height, at, axis=axis, round=round, turn=turn, cut=cut, blend=blend)
+        joint = {"round": round, "turn": turn, "cut": cut, "blend": blend}
+        self.cone(name, material, radius, radius, height, at, axis=axis, **joint)
 
     def ring(self, name: str, material: Material, radius: float, thickness: float, at: Point, *,
              axis: str = "y", turn: Point = (0, 0, 0), cut: bool = False) -> None:  # fmt: skip
@@ -90,10 +91,12 @@ class Shape:
         """A polygon of (x, y) corners drawn out by `depth` along z. axis "x": the outline is drawn in
         (z, y) and drawn out along x (side views of cars, seats); axis "y": in (x, z), drawn out along y."""
         params = (depth / 2, round)
-        self._add("prism", name, material, params, at, turn, base=_DRAWN[axis], outline=outline, cut=cut, blend=blend)
+        joint = {"outline": outline, "cut": cut, "blend": blend}
+        self._add("prism", name, material, params, at, turn, base=_DRAWN[axis], **joint)
 
     def lathe(self, name: str, material: Material, profile: Sequence[tuple[float, float]], at: Point, *,
-              axis: str = "y", turn: Point = (0, 0, 0), cut: bool = False, blend: float = 0.0) -> None:  # fmt: skip
+              axis: str = "y", turn: Point = (0, 0, 0), cut: bool = False,
+              blend: float = 0.0) -> None:  # fmt: skip
         """A solid of revolution: (radius, height) points from the bottom up, closed to the axis."""
         closed = [(0.0, profile[0][1]), *profile, (0.0, profile[-1][1])]
         self._add("lathe", name, material, (), at, turn, axis=axis, outline=closed, cut=cut, blend=blend)
@@ -154,7 +157,8 @@ class Shape:
 
     def _add(self, kind: str, name: str, material: Material, params: tuple[float, ...], at: Point,
              turn: Point, *, axis: str = "y", base: np.ndarray | None = None,
-             outline: Sequence[tuple[float, float]] = (), cut: bool = False, blend: float = 0.0) -> None:  # fmt: skip
+             outline: Sequence[tuple[float, float]] = (), cut: bool = False,
+             blend: float = 0.0) -> None:  # fmt: skip
         frame = base if base is not None else _AXES[axis]
         corners = tuple((float(x), float(y)) for x, y in outline)
         self.parts.append(
@@ -255,6 +259,10 @@ _DRAWN = {
 """Frames of prisms: local +z lies along (or against) the named axis."""
 
 
+_LENGTHS = {"box": 4, "ellipsoid": 3, "cone": 4, "torus": 2, "prism": 2, "lathe": 0, "capsule": 3, "arc": 2}
+"""How many of a primitive's first numbers are lengths, which scale with it."""
+
+
 def _turn(degrees: Point) -> np.ndarray:
     ax, ay, az = np.radians(degrees)
     cx, sx, cy, sy, cz, sz = np.cos(ax), np.sin(ax), np.cos(ay), np.sin(ay), np.cos(az), np.sin(az)
@@ -265,8 +273,7 @@ def _turn(degrees: Point) -> np.ndarray:
 
 
 def _scaled(part: Part, scale: float) -> Part:
-    lengths = {"box": 4, "ellipsoid": 3, "cone": 4, "torus": 2, "prism": 2, "lathe": 0, "capsule": 3, "arc": 2}
-    n = lengths[part.kind]
+    n = _LENGTHS[part.kind]
     params = tuple(v * scale if i < n else v for i, v in enumerate(part.params))
     outline = tuple((x * scale, y * scale) for x, y in part.outline)
     return replace(part, params=params, outline=outline, blend=part.blend * scale)

@@ -10,7 +10,7 @@ from backend.datasets.procedural.shape import PackedShape
 FOCAL = 2.1875
 """K[0, 0] of ShapeNet's cameras: pixel coordinates in [-1, 1], field of view 49 degrees."""
 LIGHT = (-0.35, -0.55, -1.0)
-"""Direction towards the light in camera space (x right, y down, z forward): behind the camera's left shoulder."""
+"""Direction towards the light in camera space (x right, y down, z forward): behind the left shoulder."""
 AMBIENT = 0.45
 """Share of the colour that does not depend on the light."""
 
@@ -72,9 +72,10 @@ def render(shape: PackedShape, world_mat: np.ndarray, size: int, *, light: tuple
     n = size * size
     rgb, depth, normals = np.empty((n, 3), np.float32), np.empty(n, np.float32), np.empty((n, 3), np.float32)
     kernels.trace((-rotation.T @ shift).astype(np.float32), directions.astype(np.float32),
-                  towards.astype(np.float32), ambient, shape.box, shape.kinds, shape.frames, shape.params, shape.outlines,
-                  shape.materials, rgb, depth, normals)  # fmt: skip
-    return Image(rgb.reshape(size, size, 3), depth.reshape(size, size), normals.reshape(size, size, 3), world_mat)
+                  towards.astype(np.float32), ambient, shape.box, shape.kinds, shape.frames, shape.params,
+                  shape.outlines, shape.materials, rgb, depth, normals)  # fmt: skip
+    square = (size, size)
+    return Image(rgb.reshape(*square, 3), depth.reshape(square), normals.reshape(*square, 3), world_mat)
 
 
 def label(shape: PackedShape, position: np.ndarray) -> Points:

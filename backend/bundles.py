@@ -35,12 +35,16 @@ SCHEMA = 1
 SVR_MODELS: dict[str, tuple[str, str]] = {
     "triplane": ("backend.svr.triplane", "TriplaneSvr"),
     "dvr": ("backend.svr.dvr", "DvrModel"),
+    "imnet": ("backend.svr.imnet", "ImnetModel"),
+    "ss3d": ("backend.svr.ss3d", "Ss3dModel"),
+    "get3d": ("backend.svr.get3d", "Get3dModel"),
 }
 """SVR kind -> (module, class); the class is called with the record's architecture."""
 
 MAPPERS: dict[str, tuple[str, str]] = {
     "regressor": ("backend.mapper", "RegressingMapper"),
     "flow": ("backend.flow_mapper", "FlowMapper"),
+    "get3d": ("backend.get3d_mapper", "Get3dMapper"),
 }
 """Mapper kind -> (module, class); the class is called with the record's architecture."""
 

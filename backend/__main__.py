@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("backend.cli_generate", "make a coloured mesh from a prompt, an image or both"),
     "serve": ("backend.cli_serve", "answer Blender over standard input and output"),
     "models": ("backend.cli_models", "list the model bundles and check their files"),
+    "train": ("backend.cli_train", "train the starter bundle"),
     "doctor": ("backend.doctor", "check this installation and report what is wrong with it"),
 }
 """Name -> (module, what it does)."""

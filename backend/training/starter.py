@@ -4,14 +4,17 @@ Every part resumes from its checkpoint, so the whole can be stopped and called a
 their own, side by side, since they only meet in the working folder.
 """
 
+import json
 import logging
+import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from backend.bundles import BundleRecord, save_bundle
+from backend.bundles import Bundle, BundleRecord, save_bundle
 from backend.clip_encoder import ClipEncoder, build_tiny_clip
 from backend.config import (
     MapperSettings,
@@ -24,8 +27,10 @@ from backend.config import (
 )
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
+from backend.output_file import write_file
 from backend.svr.triplane import TriplaneSvr
 from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_corpus
 from backend.training.clip import ContrastiveLoss, retrieval
@@ -44,6 +49,10 @@ CLIP_CONFIG = {
 """open_clip's arguments of the starter's CLIP: a slim ModifiedResNet and a two-layer text tower."""
 MEAN, DEVIATION = (0.75, 0.75, 0.75), (0.3, 0.3, 0.3)
 """Image normalisation of the starter's CLIP: its images are mostly white."""
+RECORD_FILE = "training.json"
+"""What was trained, with which settings and for how long; becomes bundle.json's `training`."""
+EXAMPLES = 800
+"""Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 TEST_SEED = 7_000_000
 """Seed of the held-out corpus; training seeds are smaller."""
 
@@ -90,22 +99,27 @@ def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
     yield from build_corpus(folder / "test", settings.test)
 
 
-def train_clip(settings: StarterSettings, folder: Path) -> Iterator[Step]:
-    """Train the small CLIP; yields steps. Its vocabulary is that of the corpus's captions."""
+def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+    """Train the small CLIP, from random weights or those of a bundle; yields steps. Its vocabulary is that
+    of the corpus's captions."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.clip.seed)
     clip = new_clip(corpus, settings).to(memory_format=torch.channels_last)
+    if start is not None:
+        clip.load_state_dict(start.clip.state_dict())
     yield from run_loop(
         "clip", clip, ContrastiveLoss(clip, corpus, settings.clip.batch), settings.clip, folder
     )
     logger.info("held-out retrieval: %s", retrieval(clip, open_corpus(folder / "test")))
 
 
-def train_svr(settings: StarterSettings, folder: Path) -> Iterator[Step]:
-    """Train the SVR model; yields steps."""
+def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+    """Train the SVR model, from random weights or those of a bundle; yields steps."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
     model = TriplaneSvr().to(memory_format=torch.channels_last)
+    if start is not None:
+        model.load_state_dict(start.svr.state_dict())
     yield from run_loop(
         "svr", model, ReconstructionLoss(model, corpus, settings.svr.batch), settings.svr, folder
     )
@@ -127,48 +141,65 @@ def train_regressor(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     yield from run_loop("regressor", mapper, loss, settings.regressor, folder)
 
 
-def export_starter(
-    settings: StarterSettings, folder: Path, target: Path, training: dict, quality: dict
-) -> BundleRecord:
-    """Write the bundle `target` from the checkpoints in the working folder."""
+def read_settings(path: Path | None) -> StarterSettings:
+    """The shipped recipe with the values of a JSON file; SettingError where the file is wrong."""
+    settings = StarterSettings()
+    if path is None:
+        return settings
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} cannot be read: {error}.", remedy="Give a JSON file.") from error
+    merged = {name: {**old, **values.pop(name, {})} if isinstance(old, dict) else values.pop(name, old)
+              for name, old in settings.to_dict().items()}  # fmt: skip
+    return StarterSettings.from_dict({**merged, **values})
+
+
+def record_part(folder: Path, part: str, settings: StarterSettings, seconds: float) -> None:
+    """Add a part's settings and seconds (all calls together) to the folder's training record."""
+    path = folder / RECORD_FILE
+    record = json.loads(path.read_text()) if path.exists() else {}
+    before = record.get(part, {}).get("seconds", 0)
+    chosen = getattr(settings, part)
+    record[part] = {**chosen.to_dict(), "seconds": round(before + seconds)}
+    record["hardware"] = f"{platform.machine()}, {os.cpu_count()} processor cores, no GPU"
+    write_file(path, json.dumps(record, indent=2).encode())
+
+
+def export_starter(settings: StarterSettings, folder: Path, target: Path) -> BundleRecord:
+    """Write the bundle `target` from the checkpoints and the training record in the working folder."""
     clip, svr = trained_clip(settings, folder), trained_svr(folder)
     mapper, _ = _flow(settings, folder)
     load_weights(folder / "flow.pt", mapper)
-    clip_values = {
-        "kind": "tiny",
-        "config": _clip_config(settings),
-        "image_mean": MEAN,
-        "image_std": DEVIATION,
+    test = open_corpus(folder / "test")
+    iou = point_iou(svr, test)
+    quality = {
+        "single_view_iou": {k: round(v, 3) for k, v in iou.items()},
+        "single_view_iou_mean": round(sum(iou.values()) / len(iou), 3),
+        "clip_retrieval": {k: round(v, 3) for k, v in retrieval(clip, test).items()},
     }
     record = BundleRecord(
         name="starter",
         description="Small offline models, trained on procedural shapes of everyday things.",
         licence="CC0-1.0",
-        clip=clip_values,
+        clip={"kind": "tiny", "config": _clip_config(settings), "image_mean": MEAN, "image_std": DEVIATION},
         svr={"kind": "triplane", "architecture": svr.architecture()},
         mapper={"kind": "flow", "architecture": mapper.architecture()},
         settings=settings.pipeline,
         categories=tuple(CATEGORIES),
-        training=training,
+        training=json.loads((folder / RECORD_FILE).read_text()),
         quality=quality,
     )
-    captions = [r["captions"][0] for r in open_corpus(folder / "corpus").records[:600]]
-    return save_bundle(
-        target,
-        record,
-        clip=clip,
-        svr=svr,
-        mapper=mapper,
-        whitening=mapper.whitening,
-        examples=sorted(set(captions)),
-    )
+    examples = sorted({r["captions"][0] for r in open_corpus(folder / "corpus").records[:EXAMPLES]})
+    parts = {"clip": clip, "svr": svr, "mapper": mapper, "whitening": mapper.whitening}
+    return save_bundle(target, record, **parts, examples=examples)
 
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
-    corpus = open_corpus(folder / "corpus")
-    return encode_corpus(
-        trained_clip(settings, folder), trained_svr(folder), corpus, folder / "encoded.safetensors"
-    )
+    clip, svr = trained_clip(settings, folder), TriplaneSvr()
+    step = load_weights(folder / "svr.pt", svr)
+    cache = folder / f"encoded-{step}.safetensors"
+    return encode_corpus(clip, svr, open_corpus(folder / "corpus"), cache)
 
 
 def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:

@@ -5,6 +5,7 @@ object's origin is the middle of its footprint, so that it stands on the floor a
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import bpy
@@ -22,6 +23,8 @@ SMOOTH_ANGLE = math.radians(40)
 FLATTEST = 0.05
 """A shape lower than this share of its greatest extent (a rug) is scaled by that share instead of its own
 height, so that a height of one metre does not make it a hundred metres wide."""
+LONGEST_NAME = 48
+"""Characters of an object's name; Blender allows 63 bytes and adds a number."""
 
 
 class MeshImportError(Exception):
@@ -48,7 +51,7 @@ def import_result(
     left to the caller, who knows what belongs into one step. MeshImportError.
     """
     scene = scene or bpy.context.scene
-    title = " ".join((name or record.prompt).split()) or "ISS result"
+    title = object_name(name or record.prompt)
     vertices, faces, colors = _checked(arrays)
     mesh = bpy.data.meshes.new(title)
     _fill(mesh, vertices, faces, colors, record.height_m)
@@ -111,6 +114,15 @@ def to_blender(vertices: Array, height: float) -> Array:
     placed[:, 1] = (middle[2] - vertices[:, 2]) * scale
     placed[:, 2] = (vertices[:, 1] - low[1]) * scale
     return placed
+
+
+def object_name(words: str) -> str:
+    """A name for object and data: the words on one line, cut between words, never empty."""
+    text = " ".join("".join(c if unicodedata.category(c)[0] != "C" else " " for c in words).split())
+    while len(text) > LONGEST_NAME or len(text.encode("utf-8")) > 58:
+        head = text[: min(LONGEST_NAME, len(text) - 1)]
+        text = head.rpartition(" ")[0] or head
+    return text or "ISS result"
 
 
 def result_collection(scene: "bpy.types.Scene", name: str = COLLECTION) -> "bpy.types.Collection":

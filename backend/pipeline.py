@@ -101,7 +101,7 @@ def generate(
         raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
     recipe, feature = _prepare(bundle, recipe)
     record = _Record()
-    with deterministic():
+    with deterministic(bundle.device):
         for notice in _notices(bundle, recipe):
             record.notices.append(notice)
             yield notice
@@ -156,7 +156,7 @@ def refine(
 def decode(bundle: Bundle, recipe: Recipe, code: NDArray[np.float32]) -> Generator[Event, None, TriMesh]:
     """The mesh of a shape code [C] with the recipe's mesh settings; nothing is tuned."""
     set_threads(recipe.threads or None)
-    with deterministic():
+    with deterministic(bundle.device):
         return (yield from _mesh(bundle, recipe, _given_code(bundle, code)))
 
 

@@ -174,7 +174,7 @@ def _loss(
     )
     images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
     loss = settings.clip_weight * clip_loss(view_features(clip, images, precision), feature)
-    if settings.background_weight:
+    if settings.background_weight and views.background_rgb is not None:  # explicit models have none
         loss = loss + settings.background_weight * background_loss(
             views.background_rgb, views.background_mask
         )

@@ -49,10 +49,12 @@ def test_precision_is_checked_against_the_device() -> None:
 
 
 def test_deterministic_is_undone_also_after_an_error() -> None:
-    with pytest.raises(ValueError, match="inside"), deterministic():
+    with pytest.raises(ValueError, match="inside"), deterministic(torch.device("cpu")):
         assert torch.are_deterministic_algorithms_enabled()
         raise ValueError("inside")
     assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(torch.device("cuda")):
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_memory_is_measured_and_required() -> None:

@@ -172,3 +172,28 @@ def test_decoding_a_code_gives_its_mesh(bundle: Bundle) -> None:
     code = np.zeros(CODE_SIZE, dtype=np.float32)
     _, mesh = _drive(decode(bundle, _recipe(), code))
     assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.3).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stage2": {"target": "mapper", "learning_rate": 0.001}},
+        {"stage2": {"augment": True, "background_weight": 0.0}},
+        {"render": {"grid_resolution": 16, "shading": "lambert"}, "mapper": {"pieces_weight": 0.1}},
+    ],
+)
+def test_every_kind_of_tuning_runs_and_repeats(bundle: Bundle, changes: dict) -> None:
+    recipe = _recipe(settings=change_settings(TINY_SETTINGS, changes))
+    _, first = _drive(generate(bundle, recipe))
+    _, again = _drive(generate(bundle, recipe))
+    assert first.scores[first.best_step] >= first.scores[0]
+    assert not np.array_equal(first.codes[0], first.codes[-1])
+    assert np.array_equal(first.codes, again.codes)
+
+
+def test_low_precision_is_only_about_clip(bundle: Bundle) -> None:
+    quick = change_settings(TINY_SETTINGS, {"stage2": {"steps": 0}, "mapper": {"candidates": 1}})
+    _, full = _drive(generate(bundle, _recipe(settings=quick)))
+    _, low = _drive(generate(bundle, _recipe(settings=quick, precision="bfloat16")))
+    assert np.array_equal(full.mesh.vertices, low.mesh.vertices)
+    assert low.scores[0] == pytest.approx(full.scores[0], abs=0.02) and low.scores != full.scores

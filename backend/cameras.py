@@ -51,7 +51,8 @@ class Cameras:
 
     def centers(self) -> Tensor:
         """Positions of the cameras [V, 3] in object space."""
-        return torch.linalg.inv(self.world_mat)[:, :3, 3]
+        to_object: Tensor = torch.linalg.inv(self.world_mat)
+        return to_object[:, :3, 3]
 
     def rays(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """Origins and directions [V, H, W, 3] through every pixel of an image."""
@@ -73,7 +74,7 @@ class Cameras:
 
     def unproject(self, pixels: Tensor, depths: Tensor) -> Tensor:
         """Object points [V, P, 3] at pixels [V, P, 2] and camera-space depths [V, P, 1]."""
-        to_object = torch.linalg.inv(self.world_mat) @ torch.linalg.inv(self.camera_mat)
+        to_object: Tensor = torch.linalg.inv(self.world_mat) @ torch.linalg.inv(self.camera_mat)
         seen = torch.cat([pixels * depths, depths], dim=-1)
         return seen @ to_object[:, :3, :3].mT + to_object[:, None, :3, 3]
 
@@ -96,11 +97,10 @@ def look_at(
     90).
     distance: from the origin, in units of the cube. Each is a number or one per view; numbers are shared.
     """
-    given = [
-        torch.atleast_1d(torch.as_tensor(v, dtype=torch.float64))
-        for v in (azimuth_deg, elevation_deg, distance)
-    ]
-    azimuth, elevation, reach = torch.broadcast_tensors(*given)
+    given = (azimuth_deg, elevation_deg, distance)
+    azimuth, elevation, reach = (torch.as_tensor(v, dtype=torch.float64).reshape(-1) for v in given)
+    count = max(len(azimuth), len(elevation), len(reach))
+    azimuth, elevation, reach = azimuth.expand(count), elevation.expand(count), reach.expand(count)
     if (elevation.abs() >= 90).any() or (reach <= 0).any():
         raise SettingError(
             f"No upright camera at elevation {elevation_deg} degrees and distance {distance}.",
@@ -113,7 +113,7 @@ def look_at(
     )
     right = torch.stack([azimuth.cos(), torch.zeros_like(azimuth), -azimuth.sin()], dim=-1)
     down = torch.linalg.cross(-back, right)
-    world = torch.zeros(len(reach), 4, 4, dtype=torch.float64)
+    world = torch.zeros(count, 4, 4, dtype=torch.float64)
     world[:, :3, :3] = torch.stack([right, down, -back], dim=1)
     # The origin lies straight ahead at the camera's distance.
     world[:, 2, 3] = reach

@@ -57,14 +57,15 @@ class RegressingMapper(Mapper):
     def forward(self, features: Tensor) -> Tensor:
         """Codes [B, C] of unit-length features [B, F]."""
         first, *rest = self.generator.values()
-        x = first(features)
+        x: Tensor = first(features)
         for layer in rest:
             x = layer(functional.leaky_relu(x, SLOPE))
         return x
 
     def propose(self, features: Tensor, generator: torch.Generator, diversity: float) -> Tensor:
         """Codes of the features, mixed with noise of scale `diversity` first."""
-        return self(mix_noise(features, diversity, generator) if diversity else features)
+        codes: Tensor = self(mix_noise(features, diversity, generator) if diversity else features)
+        return codes
 
     def architecture(self) -> dict[str, Any]:
         return {"widths": list(self.widths)}
@@ -73,8 +74,9 @@ class RegressingMapper(Mapper):
     def from_public(cls, weights: Mapping[str, Tensor]) -> "RegressingMapper":
         """A mapper from the generator.linear_{i}.* tensors of an ISS checkpoint; others are ignored."""
         ours = {k: v for k, v in weights.items() if k.startswith("generator.")}
-        matrices = [ours.get(f"generator.linear_{i}.weight") for i in range(1, len(ours) // 2 + 1)]
-        if not matrices or any(m is None or m.ndim != 2 for m in matrices):
+        names = [f"generator.linear_{i}.weight" for i in range(1, len(ours) // 2 + 1)]
+        matrices = [ours[name] for name in names if name in ours and ours[name].ndim == 2]
+        if not matrices or len(matrices) < len(names):
             raise CheckpointError(
                 f"The {len(ours)} generator.* tensors are not numbered linear layers; this is no ISS mapper.",
                 remedy="Give an ISS checkpoint of stage 1 or 2; its model part has generator.linear_1 on.",

@@ -210,7 +210,8 @@ class _Search:
         safe = torch.where(bracketed, 0.5 * (low + high), target.clamp(low, high))
         target = torch.where(outside, safe, target)
         limit = torch.where(usable, SECANT_STEP, EXACT_STEP)
-        close = (target - here).abs() / unit < limit
+        close = ((target - here).abs() / unit < limit) & ~outside
         self._last_at[open_], self._last_value[open_] = here, value
         self._at[open_] = torch.where(entry, here, target)
-        return (close & ~outside) | (bracketed & (high - low < EXACT_STEP * unit))
+        done: Tensor = close | (bracketed & (high - low < EXACT_STEP * unit))
+        return done

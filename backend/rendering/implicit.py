@@ -68,13 +68,13 @@ def render_views(
     device = cameras.world_mat.device
     origins, directions = (r.reshape(-1, 3) for r in cameras.rays(size, size))
     evaluations = 0
-    if settings.grid_resolution and grid is None:
-        grid = build_grid(field, settings.grid_resolution, settings.iso_logit, device=device)
-        evaluations += grid.evaluations
-    if settings.grid_resolution:
-        crossings = search_with_grid(field, grid, origins, directions, settings)
-    else:
+    if not settings.grid_resolution:
         crossings = march_densely(field, origins[None], directions[None], settings)
+    else:
+        if grid is None:
+            grid = build_grid(field, settings.grid_resolution, settings.iso_logit, device=device)
+            evaluations += grid.evaluations
+        crossings = search_with_grid(field, grid, origins, directions, settings)
     evaluations += crossings.evaluations
 
     hits = crossings.hit.reshape(-1).nonzero()[:, 0]

@@ -34,7 +34,8 @@ class DvrEncoder(nn.Module):
         """Codes [B, C] of images [B, 3, H, W] in [0, 1]; 224 x 224 in the published models."""
         mean = images.new_tensor(IMAGENET_MEAN)[:, None, None]
         std = images.new_tensor(IMAGENET_STD)[:, None, None]
-        return self.fc(self.features((images - mean) / std))
+        codes: Tensor = self.fc(self.features((images - mean) / std))
+        return codes
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +49,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.fc_1.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.fc_1(functional.relu(self.fc_0(functional.relu(x))))
+        change: Tensor = self.fc_1(functional.relu(self.fc_0(functional.relu(x))))
+        return x + change
 
 
 class DvrDecoder(nn.Module):
@@ -70,7 +72,8 @@ class DvrDecoder(nn.Module):
         x = self.fc_p(points)
         for term, block in zip(code_terms, self.blocks, strict=True):
             x = block(x + term)
-        return self.fc_out(functional.relu(x))
+        raw: Tensor = self.fc_out(functional.relu(x))
+        return raw
 
 
 class DvrField(Field):
@@ -89,10 +92,9 @@ class DvrField(Field):
 
     def raw(self, points: Tensor) -> Tensor:
         """Occupancy logit and colour logits [B, P, 4] at points [B, P, 3]."""
-        if self._detached:
-            with torch.no_grad():
-                return self._decoder(points, self._code_terms)
-        return self._decoder(points, self._code_terms)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._detached):
+            raw: Tensor = self._decoder(points, self._code_terms)
+        return raw
 
     def __getitem__(self, index: int) -> "DvrField":
         terms = [term[index][None] for term in self._code_terms]
@@ -114,7 +116,8 @@ class DvrModel(SvrModel):
         self.decoder = DvrDecoder(code_size, width, blocks)
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.encoder(images)
+        codes: Tensor = self.encoder(images)
+        return codes
 
     def field(self, codes: Tensor) -> DvrField:
         return DvrField(self.decoder, self.decoder.code_terms(codes))

@@ -208,7 +208,7 @@ class _Work:
         checks = []
         for check in run_checks(name, device=device, generate=bool(params.get("generate", True))):
             checks.append(check)
-            yield Update("check", dict(check.to_dict()))
+            yield Update("check", {"check": check.to_dict()})  # its own field `name` would be lost in the event
         return Reply({"checks": [check.to_dict() for check in checks], "report": format_report(checks)})
 
     def free(self, request: Request) -> Steps:

@@ -90,6 +90,8 @@ def generate_request(
 ) -> JobRequest:
     """A new shape from words, a picture or both. OSError where the picture cannot be read."""
     recipe = {"prompt": prompt, "seed": seed, "bundle": bundle, "device": device, "diversity": diversity}
+    if image:
+        recipe["image"] = str(image)  # for batch files; the backend gets the picture itself
     params = _params(recipe, place, preset=preset, changes=changes or {}, preview_every=preview_every)
     arrays = {"image_file": np.frombuffer(image.read_bytes(), np.uint8)} if image else {}
     return JobRequest("generate", params, arrays, prompt or (image.stem if image else ""))
@@ -159,7 +161,7 @@ def batch_row(name: str, params: Fields) -> Fields:
     recipe = dict(params.get("recipe") or {})
     if name != "generate":
         raise ValueError(f"A batch file holds prompts, not {name} jobs.")
-    row: Fields = {"recipe": recipe}
+    row: Fields = {"recipe": recipe, "variations": 1, "height_m": Place.from_params(params).height}
     for key in ("preset", "changes"):
         if params.get(key):
             row[key] = params[key]

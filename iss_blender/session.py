@@ -89,6 +89,8 @@ class Session:
         self.scene_work: deque[SceneWork] = deque()
         self.placed: set[str] = set()
         """Jobs whose results are in the open file, which is not saved with them yet."""
+        self.previewed: set[str] = set()
+        """Jobs of which a mesh was shown already."""
         self.waiting: list[Entry] = []
         """Results of earlier sessions that no saved file has."""
         self.interrupted: list[Entry] = []
@@ -282,10 +284,12 @@ class Session:
         self.waiting = [other for other in self.waiting if other.id != entry.id]
         try:
             fields, arrays = self.journal.load_result(entry.id)
+            _, _, request_arrays = self.journal.load_request(entry.id)
         except JournalError as problem:
             self.trouble = Trouble(problem.message, problem.remedy, problem.code)
             return
-        job = jobs.Job(entry.id, entry.name, dict(entry.params), {}, title=entry.title, state=jobs.DONE)
+        job = jobs.Job(entry.id, entry.name, dict(entry.params), request_arrays, title=entry.title)
+        job.state = jobs.DONE
         job.params["scene"] = {**Place.from_params(job.params).to_fields(), "file": self.file}
         self.scene_work.append(SceneWork(RESULT, job, fields, arrays))
 
@@ -372,7 +376,7 @@ class Session:
         elif event.name == "notice":
             self.notices.setdefault(event.job.id, []).append(str(event.fields.get("message", "")))
         elif event.name == "check":
-            self.doctor.checks.append(event.fields)
+            self.doctor.checks.append(dict(event.fields.get("check") or {}))
 
     def _take_result(self, event: jobs.JobFinished) -> None:
         job = event.job

@@ -1,0 +1,109 @@
+"""A backend that answers every request of the add-on at once, without torch, with an octahedron.
+
+Words in the prompt steer it: "fail" ends in an error, "die" in its death, "slow" takes until it is cancelled.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from iss_blender import protocol
+from iss_blender.protocol import Array, Fields, Frame, FrameReader
+
+CODE_SIZE = 4
+
+
+def octahedron(code: Array) -> dict[str, Array]:
+    """Twice as high as wide, red; the code's first number makes it wider."""
+    wide = 0.25 + 0.01 * float(code[0])
+    points = [(wide, 0, 0), (-wide, 0, 0), (0, 0.5, 0), (0, -0.5, 0), (0, 0, wide), (0, 0, -wide)]
+    faces = [(0, 2, 4), (2, 1, 4), (1, 3, 4), (3, 0, 4), (2, 0, 5), (1, 2, 5), (3, 1, 5), (0, 3, 5)]
+    return {
+        "vertices": np.array(points, np.float32),
+        "faces": np.array(faces, np.int32),
+        "colors": np.tile(np.array([0.8, 0.1, 0.1], np.float32), (6, 1)),
+    }
+
+
+class Backend:
+    """Reads frames and answers them one after the other."""
+
+    def __init__(self) -> None:
+        self.reader = FrameReader()
+
+    def send(self, frame: Frame) -> None:
+        view = memoryview(protocol.encode_frame(frame))
+        while view:
+            view = view[os.write(1, view) :]
+
+    def receive(self) -> Frame:
+        while (frame := self.reader.take()) is None:
+            data = os.read(0, 65536)
+            if not data:
+                os._exit(0)
+            self.reader.feed(data)
+        return frame
+
+    def serve(self) -> None:
+        hello = {"protocol": protocol.PROTOCOL_VERSION, "backend_version": "fake", "device": "cpu"}
+        self.send(protocol.event("", protocol.HELLO, {**hello, "bundles": [{"name": "starter"}]}))
+        self.send(protocol.event("", "device", {"device": "Fake device", "devices": ["auto", "cpu", "cuda"]}))
+        while True:
+            frame = self.receive()
+            if frame.kind == protocol.REQUEST:
+                self.answer(frame)
+
+    def answer(self, frame: Frame) -> None:
+        name, params = frame.fields["name"], frame.fields["params"]
+        if name in (protocol.CONFIGURE, "free_memory"):
+            self.send(Frame(protocol.RESULT, frame.id))
+        elif name == "doctor":
+            check = {"name": "device", "passed": True, "detail": "Fake device", "remedy": ""}
+            self.send(protocol.event(frame.id, "check", {"check": check}))
+            self.send(Frame(protocol.RESULT, frame.id, {"checks": [check], "report": "ok device"}))
+        else:
+            self.make(frame, name, params)
+
+    def make(self, frame: Frame, name: str, params: Fields) -> None:
+        recipe: dict[str, Any] = dict(params.get("recipe", {}))
+        words = str(recipe.get("prompt", ""))
+        self.send(protocol.event(frame.id, protocol.STARTED, {}))
+        self.send(protocol.event(frame.id, protocol.PROGRESS, {"phase": "guide", "step": 1, "total": 2}))
+        code = frame.arrays.get("code", np.full(CODE_SIZE, float(recipe.get("seed", 0) % 10), np.float32))
+        if "die" in words:
+            os._exit(3)
+        if params.get("preview_every") or "slow" in words:
+            self.send(protocol.event(frame.id, protocol.PREVIEW, {"step": 0}, octahedron(code)))
+        if "slow" in words:
+            while self.receive().kind != protocol.CANCEL:
+                time.sleep(0.01)
+            self.send(protocol.error(frame.id, protocol.CODE_CANCELLED, "The job was cancelled."))
+            return
+        if "fail" in words:
+            self.send(protocol.error(frame.id, "prompt", "The words are bad.", "Say it differently."))
+            return
+        recipe.setdefault("settings", {"mesh": {"resolution": 64}})
+        fields: Fields = {"recipe": recipe, "backend_version": "fake"}
+        arrays: dict[str, Array] = {}
+        if name == "blend":
+            weight = float(params["weight"])
+            code = ((1 - weight) * frame.arrays["code_a"] + weight * frame.arrays["code_b"]).astype(np.float32)
+            fields = {"recipe": recipe, "weight": weight}
+        elif name != "remesh":
+            steps = int(params.get("changes", {}).get("stage2", {}).get("steps", 2))
+            codes = np.stack([code + 0.5 * i for i in range(steps + 1)])
+            best = steps - 1 if steps else 0
+            scores = [0.2 + 0.01 * i for i in range(steps + 1)]
+            fields |= {"scores": scores, "best_step": best, "warnings": []}
+            code, arrays = codes[best], {"codes": codes}
+        self.send(Frame(protocol.RESULT, frame.id, fields, {**octahedron(code), **arrays, "code": code}))
+
+
+if __name__ == "__main__":
+    Backend().serve()

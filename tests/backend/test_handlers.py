@@ -178,7 +178,7 @@ def test_free_memory_drops_the_models_once(table: HandlerTable) -> None:
 
 def test_doctor_reports_each_check(table: HandlerTable) -> None:
     updates, reply = play(table, "doctor", generate=False)
-    assert [update.fields for update in updates] == reply.fields["checks"]
+    assert [update.fields["check"] for update in updates] == reply.fields["checks"]
     assert any(check["name"] == "memory" for check in reply.fields["checks"])
     assert "memory" in reply.fields["report"]
 

@@ -66,7 +66,7 @@ class StarterSettings(Settings):
         seed=TEST_SEED, shapes=920, views=2, uniform_points=4096, near_points=256
     )
     clip: LoopSettings = LoopSettings(
-        steps=1800, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
+        steps=1250, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
     )
     svr: LoopSettings = LoopSettings(
         steps=9000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250

@@ -1,0 +1,110 @@
+"""The training parts on a tiny corpus: they resume, they learn, and they refuse what does not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
+from backend.errors import DatasetError, NumericalError, SettingError
+from backend.flow_mapper import FlowMapper
+from backend.training.align import Encoded, FlowLoss
+from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
+from backend.training.starter import read_settings
+from backend.whitening import Whitening
+
+TINY = CorpusSettings(seed=3, shapes=4, views=2, image_size=32, uniform_points=64, near_points=64, captions=2)
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    list(build_corpus(folder, TINY, workers=1))
+    return folder
+
+
+def test_corpus_depends_on_the_seed_alone(corpus_folder: Path) -> None:
+    corpus = open_corpus(corpus_folder)
+    sample, _ = sample_of(TINY, 2)
+    assert corpus.records[2]["category"] == sample.category.name
+    assert corpus.records[2]["kind"] == sample.draw.kind
+    assert corpus.images.shape == (4, 2, 32, 32, 3)
+    corner = corpus.images[:, :, 0, 0]
+    assert np.array_equal(corner, np.full_like(corner, 255))
+    near = np.abs(corpus.distances[:, TINY.uniform_points :].astype(np.float32))
+    assert near.mean() < 0.05
+
+
+def test_unfinished_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="No finished corpus"):
+        open_corpus(tmp_path)
+
+
+class _Parabola(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor([3.0]))
+
+
+def _fit(folder: Path, steps: int, **changes: float) -> tuple[_Parabola, list[int]]:
+    model = _Parabola()
+    settings = LoopSettings(steps=steps, learning_rate=0.1, warmup=0, checkpoint_every=20, **changes)
+    seen = [s.step for s in run_loop("x", model, lambda step, g: {"x": (model.x**2).sum()}, settings, folder)]
+    return model, seen
+
+
+def test_loop_minimises_and_resumes(tmp_path: Path) -> None:
+    _, seen = _fit(tmp_path, 40)
+    assert seen == [20, 40]
+    model, seen = _fit(tmp_path, 200)
+    assert seen[0] == 60, "it went on from step 40"
+    assert abs(float(model.x.detach())) < 0.1
+    assert load_weights(tmp_path / "x.pt", _Parabola()) == 200
+
+
+def test_loop_stops_on_nan(tmp_path: Path) -> None:
+    model = _Parabola()
+    broken = run_loop(
+        "x", model, lambda s, g: {"x": model.x.sum() * torch.nan}, LoopSettings(steps=9), tmp_path
+    )
+    with pytest.raises(NumericalError, match="not finite at step 2"):
+        list(broken)
+
+
+def test_learning_rate_schedule() -> None:
+    settings = LoopSettings(steps=110, warmup=10, final_rate=0.1)
+    assert rate_at(4, settings) == pytest.approx(0.5)
+    assert rate_at(60, settings) == pytest.approx(0.55, abs=1e-6)
+    assert rate_at(110, settings) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_flow_carries_noise_to_the_conditioned_code(tmp_path: Path) -> None:
+    """Two clusters, told apart by the feature: after training each feature gives its own code."""
+    torch.manual_seed(0)
+    features = torch.nn.functional.normalize(torch.eye(2, 8), dim=-1)
+    codes = torch.tensor([[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]])
+    codes = codes.repeat(50, 1) + 0.01 * torch.randn(100, 3)
+    images = features.repeat(50, 1)[:, None]
+    encoded = Encoded(images, images, codes)
+    mapper = FlowMapper(
+        feature_size=8, code_size=3, components=2, hidden=32, blocks=1, bank_size=2, neighbours=1
+    )
+    mapper.set_space(Whitening.fit(codes, components=2), features)
+    settings = LoopSettings(steps=300, learning_rate=5e-3, warmup=10, checkpoint_every=300)
+    list(run_loop("flow", mapper, FlowLoss(mapper, encoded, 64), settings, tmp_path))
+    with torch.no_grad():
+        found = mapper.propose(features, torch.Generator().manual_seed(1), 1.0)
+    assert torch.allclose(found, codes[:2], atol=0.3)
+
+
+def test_settings_file_changes_one_part(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"svr": {"steps": 7}}')
+    shipped = read_settings(None)
+    assert read_settings(path) == replace(shipped, svr=shipped.svr.replace(steps=7))
+    path.write_text('{"svr": {"stepz": 7}}')
+    with pytest.raises(SettingError, match="stepz"):
+        read_settings(path)

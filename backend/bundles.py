@@ -204,7 +204,7 @@ def save_bundle(
     folder: Path,
     record: BundleRecord,
     *,
-    clip: ClipEncoder,
+    clip: ClipEncoder | None,
     svr: nn.Module,
     mapper: nn.Module | None = None,
     whitening: Whitening | None = None,
@@ -212,16 +212,16 @@ def save_bundle(
 ) -> BundleRecord:
     """Write a bundle and return its record with the files' sizes and hashes filled in.
 
-    The folder appears whole or not at all; a bundle that was there is replaced. OutputError where it
-    cannot be written.
+    clip: None where the record only names one of open_clip's. The folder appears whole or not at all; a
+    bundle that was there is replaced. OutputError where it cannot be written.
     """
     weights: dict[str, dict[str, Tensor]] = {"svr.safetensors": svr.state_dict()}
     if mapper is not None:
         weights["mapper.safetensors"] = mapper.state_dict()
-    if record.clip["kind"] == "tiny" or record.clip.get("pretrained") is None:
+    if clip is not None and (record.clip["kind"] == "tiny" or record.clip.get("pretrained") is None):
         weights["clip.safetensors"] = clip.model.state_dict()
     texts = {"examples.json": json.dumps(list(examples), ensure_ascii=False, indent=0)} if examples else {}
-    if isinstance(clip.tokenizer, WordTokenizer):
+    if clip is not None and isinstance(clip.tokenizer, WordTokenizer):
         texts["vocabulary.json"] = clip.tokenizer.to_json()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

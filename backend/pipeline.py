@@ -180,7 +180,8 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
         )
     check_precision(recipe.precision, bundle.device)
     threads = set_threads(recipe.threads or None)
-    if recipe.settings.stage2.target == "mapper" and bundle.record.mapper.get("kind") != "regressor":
+    kind = bundle.record.mapper.get("kind")
+    if recipe.settings.stage2.target == "mapper" and kind not in ("regressor", "get3d"):
         raise SettingError(
             "Stage 2 can tune the mapper only of a bundle with a regressing mapper.",
             remedy='Use the target "code".',

@@ -71,16 +71,24 @@ def build_grid(
         logits = logits.reshape(cells + 1, cells + 1, cells + 1)
         for _ in range(levels):
             cells *= 2
-            wanted = _refined_corners(_near_cells(logits, _margin(logits)))
+            near = functional.max_pool3d(_near_cells(logits, _margin(logits)), 3, stride=1, padding=1)
+            wanted = _touched_corners(
+                near.repeat_interleave(2, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+            )
             logits = functional.interpolate(
                 logits[None, None], size=(cells + 1,) * 3, mode="trilinear", align_corners=True
             )[0, 0]
-            places = wanted.nonzero()
-            logits[wanted] = evaluate(field, places * (2 * HALF_SIDE / cells) - HALF_SIDE) - iso_logit
-            count += len(places)
-        margin = _margin(logits)
-        low, high = _bounds(logits > -margin)
-    return OccupancyGrid(logits, margin, low, high, count)
+            count += _evaluate_corners(field, logits, wanted, iso_logit)
+    return _finished(logits, count)
+
+
+def refresh_grid(field: Field, grid: OccupancyGrid, iso_logit: float = 0.0) -> OccupancyGrid:
+    """The grid of a field that moved by less than a cell: only corners near the surface are asked again."""
+    with torch.no_grad():
+        logits = grid.logits.clone()
+        wanted = _touched_corners(_near_cells(logits, grid.margin))
+        count = _evaluate_corners(field.detach(), logits, wanted, iso_logit)
+    return _finished(logits, count)
 
 
 def evaluate(field: Field, points: Tensor) -> Tensor:
@@ -90,6 +98,20 @@ def evaluate(field: Field, points: Tensor) -> Tensor:
     with torch.no_grad():
         parts = [field.occupancy(flat[i : i + size][None])[0] for i in range(0, len(flat), size)]
     return torch.cat(parts).reshape(points.shape[:-1]) if parts else points.new_zeros(points.shape[:-1])
+
+
+def _finished(logits: Tensor, evaluations: int) -> OccupancyGrid:
+    margin = _margin(logits)
+    low, high = _bounds(logits > -margin)
+    return OccupancyGrid(logits, margin, low, high, evaluations)
+
+
+def _evaluate_corners(field: Field, logits: Tensor, wanted: Tensor, iso_logit: float) -> int:
+    """Fill the wanted corners of logits [N, N, N] in place; says how many."""
+    places = wanted.nonzero()
+    cell = 2 * HALF_SIDE / (logits.shape[0] - 1)
+    logits[wanted] = evaluate(field, places * cell - HALF_SIDE) - iso_logit
+    return len(places)
 
 
 def _corners(count: int, device: torch.device | str) -> Tensor:
@@ -121,18 +143,15 @@ def _margin(logits: Tensor) -> float:
 
 
 def _near_cells(logits: Tensor, margin: float) -> Tensor:
-    """Cells [R, R, R] that may hold the surface, dilated by one cell."""
-    highest = functional.max_pool3d(logits[None, None], 2, stride=1)
-    lowest = -functional.max_pool3d(-logits[None, None], 2, stride=1)
-    near = ((highest > -margin) & (lowest < margin)).to(logits.dtype)
-    return functional.max_pool3d(near, 3, stride=1, padding=1)[0, 0] > 0
+    """1 at cells [1, R, R, R] that may hold the surface, else 0."""
+    highest = functional.max_pool3d(logits[None], 2, stride=1)
+    lowest = -functional.max_pool3d(-logits[None], 2, stride=1)
+    return ((highest > -margin) & (lowest < margin)).to(logits.dtype)
 
 
-def _refined_corners(cells: Tensor) -> Tensor:
-    """Corners [2 R + 1]^3 of the once halved grid that touch one of the cells [R, R, R]."""
-    fine = cells[None, None].to(torch.float32).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    fine = functional.pad(fine.repeat_interleave(2, 4), (1,) * 6)
-    return functional.max_pool3d(fine, 2, stride=1)[0, 0] > 0
+def _touched_corners(cells: Tensor) -> Tensor:
+    """Corners [R + 1, R + 1, R + 1] of the cells [1, R, R, R] that are 1."""
+    return functional.max_pool3d(functional.pad(cells, (1,) * 6), 2, stride=1)[0] > 0
 
 
 def _bounds(near: Tensor) -> tuple[Tensor, Tensor]:

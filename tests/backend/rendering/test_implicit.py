@@ -11,7 +11,7 @@ from torch import Tensor
 from backend.cameras import Cameras, look_at
 from backend.config import RenderSettings
 from backend.rendering.implicit import render_views, surface_points, trace
-from backend.rendering.occupancy_grid import build_grid
+from backend.rendering.occupancy_grid import build_grid, refresh_grid
 from backend.rendering.shading import AMBIENT, head_lights, surface_normals
 from backend.rendering.surface import cube_span, march_densely
 from backend.svr.base import Field
@@ -120,6 +120,16 @@ def test_a_carried_grid_saves_evaluations_and_reports_drift() -> None:
     assert (stale.mask != fresh.mask).float().mean() < 2e-3
     assert _psnr(stale.rgb, fresh.rgb) > 35
     assert stale.grid_drift > 3 * first.grid_drift
+
+
+def test_a_refreshed_grid_follows_the_shape_cheaply() -> None:
+    first = build_grid(_ball((0, 0, 0, 0.3)), 32)
+    moved = _ball((0.02, 0, 0, 0.31))
+    again, fresh = refresh_grid(moved, first), build_grid(moved, 32)
+    assert again.evaluations < 0.2 * first.evaluations
+    near = fresh.logits.abs() < 0.2
+    assert torch.allclose(again.logits[near], fresh.logits[near], atol=1e-4)
+    assert torch.equal(first.logits, build_grid(_ball((0, 0, 0, 0.3)), 32).logits)
 
 
 def test_evaluations_are_counted() -> None:
@@ -356,3 +366,10 @@ def test_colors_and_normals_match_the_reference(fitted: np.lib.npyio.NpzFile, fi
         normals = surface_normals(field, places[None], 1e-3)[0]
     # The reference's normals point inwards.
     assert (normals + torch.from_numpy(fitted["out/normals_first64fg"][0])).abs().max() < 5e-3
+
+
+def test_views_are_lit_like_the_training_images() -> None:
+    from backend.datasets.procedural import views
+    from backend.rendering import shading
+
+    assert (shading.LIGHT, shading.AMBIENT) == (views.LIGHT, views.AMBIENT)

@@ -23,7 +23,7 @@ def test_interruption_keeps_the_earlier_file(tmp_path, monkeypatch, at_fault):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(at_fault, no_space)
-    with pytest.raises(OutputError, match="result.json cannot be written: No space left"):
+    with pytest.raises(OutputError, match=r"result.json cannot be written: No space left"):
         write_file(target, b"new")
     assert target.read_bytes() == b"earlier"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]

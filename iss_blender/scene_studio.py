@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import bpy
+import numpy as np
 from mathutils import Vector
 
 from .preview_picture import AZIMUTH_DEG, ELEVATION_DEG
@@ -16,6 +17,10 @@ SAMPLES = 48
 _DOME, _SUN_W_M2 = 0.85, 0.8
 _LENS_MM = 65.0
 _SUN_DEG = (35.0, 0.0, 50.0)
+_BORDER = 0.12
+"""The camera stands this share farther off than the object needs."""
+_MOST_POINTS = 4000
+"""Vertices that the camera is fitted to."""
 
 
 def empty_studio() -> "bpy.types.Scene":
@@ -44,9 +49,11 @@ def render_still(obj: "bpy.types.Object", path: Path, *, size: int, samples: int
     RuntimeError where Blender cannot render.
     """
     scene = bpy.context.scene
+    render = scene.render
+    render.resolution_x = render.resolution_y = size  # before the camera is fitted to it
+    render.resolution_percentage = 100
     made = _light(scene), _camera(scene, obj)
     scene.camera = made[1]
-    render = scene.render
     render.engine = "CYCLES"
     scene.cycles.device = "CPU"
     scene.cycles.samples = samples
@@ -54,8 +61,6 @@ def render_still(obj: "bpy.types.Object", path: Path, *, size: int, samples: int
     scene.cycles.seed = 0
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
-    render.resolution_x = render.resolution_y = size
-    render.resolution_percentage = 100
     render.image_settings.file_format = "PNG"
     render.image_settings.color_mode = "RGB"
     render.use_file_extension = False
@@ -89,18 +94,23 @@ def _light(scene: "bpy.types.Scene") -> "bpy.types.Object":
 
 
 def _camera(scene: "bpy.types.Scene", obj: "bpy.types.Object") -> "bpy.types.Object":
-    """Three-quarter view from the front (-y), far enough for the whole bounding sphere."""
+    """Three-quarter view from the front (-y), so near that the object fills the picture but for a border."""
     bpy.context.view_layer.update()
-    corners = [obj.matrix_world @ Vector(corner) for corner in obj.bound_box]
-    middle = sum(corners, Vector()) / 8
-    radius = max((corner - middle).length for corner in corners)
+    points = np.empty(len(obj.data.vertices) * 3, np.float32)
+    obj.data.vertices.foreach_get("co", points)
+    points = points.reshape(-1, 3)
+    turn = np.array(obj.matrix_world)
+    placed = points[:: max(1, len(points) // _MOST_POINTS)] @ turn[:3, :3].T + turn[:3, 3]
     az, el = math.radians(AZIMUTH_DEG), math.radians(ELEVATION_DEG)
     towards_eye = Vector((math.sin(az) * math.cos(el), -math.cos(az) * math.cos(el), math.sin(el)))
     camera = bpy.data.objects.new("ISS camera", bpy.data.cameras.new("ISS camera"))
-    camera.data.lens, camera.data.sensor_fit = _LENS_MM, "HORIZONTAL"
-    distance = 1.02 * radius / math.sin(camera.data.angle / 2)
-    camera.data.clip_start, camera.data.clip_end = distance / 100, distance * 10
-    camera.location = middle + towards_eye * distance
+    camera.data.lens = _LENS_MM
     camera.rotation_euler = towards_eye.to_track_quat("Z", "Y").to_euler()
     scene.collection.objects.link(camera)
+    bpy.context.view_layer.update()
+    nearest, _ = camera.camera_fit_coords(bpy.context.evaluated_depsgraph_get(), placed.reshape(-1).tolist())
+    middle = Vector((placed.min(axis=0) + placed.max(axis=0)) / 2)
+    distance = (nearest - middle).length
+    camera.location = nearest + towards_eye * distance * _BORDER
+    camera.data.clip_start, camera.data.clip_end = distance / 100, distance * 10
     return camera

@@ -4,6 +4,7 @@ Images are encoded once by the frozen CLIP and SVR model. A shape's target is it
 views: what one view cannot see is then not noise to the mapper (our choice).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from backend.mapper import RegressingMapper, mix_noise
 from backend.svr.base import SvrModel
 from backend.training.reconstruct import image_batch
 
+VIEWS, CAPTIONS = 3, 4
+"""Views and captions of each shape that stage 1 uses."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -34,26 +38,36 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode_corpus(clip: ClipEncoder, svr: SvrModel, corpus: Corpus, cache: Path) -> Encoded:
-    """Features and codes of a corpus; computed once, then read from the `cache` file."""
+def encode_features(clip: ClipEncoder, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
+    """`images` [N, VIEWS, F] and `texts` [N, CAPTIONS, F] of a corpus, in half precision and unit length;
+    computed once, then read from the `cache` file."""
     if cache.exists():
-        return Encoded(**load_file(cache))
+        return load_file(cache)
     clip.eval()
-    svr.eval()
-    images, texts, codes = [], [], []
-    views = corpus.settings.views
-    for start in range(0, len(corpus), 64):
-        shapes = np.arange(start, min(start + 64, len(corpus)))
-        batch = image_batch(corpus, np.repeat(shapes, views), np.tile(np.arange(views), len(shapes)))
-        images.append(clip.encode_image(batch).reshape(len(shapes), views, -1).half())
-        codes.append(svr.encode(batch).reshape(len(shapes), views, -1).mean(1))
-        words = [c for i in shapes for c in corpus.records[i]["captions"]]
+    images, texts = [], []
+    for shapes in _chunks(corpus):
+        raw = clip.encode_image(_views(corpus, shapes))
+        images.append(raw.reshape(len(shapes), VIEWS, -1).half())
+        words = [c for i in shapes for c in corpus.records[i]["captions"][:CAPTIONS]]
         raw = F.normalize(clip.encode_text_raw(words).float(), dim=-1)
         texts.append(raw.reshape(len(shapes), -1, raw.shape[-1]).half())
-    encoded = Encoded(torch.cat(images), torch.cat(texts), torch.cat(codes))
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"images": encoded.images, "texts": encoded.texts, "codes": encoded.codes}, cache)
-    return encoded
+    features = {"images": torch.cat(images), "texts": torch.cat(texts)}
+    save_file(features, cache)
+    return features
+
+
+@torch.no_grad()
+def encode_codes(svr: SvrModel, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
+    """`codes` [N, C], the mean over VIEWS views of each shape; computed once, then read from `cache`."""
+    if cache.exists():
+        return load_file(cache)
+    svr.eval()
+    codes = [
+        svr.encode(_views(corpus, shapes)).reshape(len(shapes), VIEWS, -1).mean(1)
+        for shapes in _chunks(corpus)
+    ]
+    save_file({"codes": torch.cat(codes)}, cache)
+    return load_file(cache)
 
 
 class FlowLoss:
@@ -115,3 +129,13 @@ def draw_bank(encoded: Encoded, size: int, generator: torch.Generator) -> Tensor
         rows = rows.repeat(size // len(rows) + 1)[:size]
     views = torch.randint(encoded.images.shape[1], rows.shape, generator=generator)
     return encoded.images[rows, views].float()
+
+
+def _chunks(corpus: Corpus) -> Iterator[np.ndarray]:
+    for start in range(0, len(corpus), 64):
+        yield np.arange(start, min(start + 64, len(corpus)))
+
+
+def _views(corpus: Corpus, shapes: np.ndarray) -> Tensor:
+    """The first VIEWS images of each shape, [N * VIEWS, 3, S, S]."""
+    return image_batch(corpus, np.repeat(shapes, VIEWS), np.tile(np.arange(VIEWS), len(shapes)))

@@ -32,7 +32,7 @@ from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
 from backend.output_file import write_file
 from backend.svr.triplane import TriplaneSvr
-from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_corpus
+from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_codes, encode_features
 from backend.training.clip import ContrastiveLoss, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
 from backend.training.reconstruct import ReconstructionLoss, point_iou
@@ -83,10 +83,10 @@ class StarterSettings(Settings):
     noise_scale: float = bounded(0.35, 0.0, 1.0)
     """Noise mixed into the regressor's features, which have unit length (0.23 is the paper's ratio)."""
     pipeline: PipelineSettings = PipelineSettings(
-        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=32, shading="lambert"),
+        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=48, shading="lambert"),
         stage2=Stage2Settings(
-            target="code", steps=12, views=6, view_size=64, learning_rate=0.01, drift_weight=0.1,
-            distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True, evaluation_views=6,
+            target="code", steps=12, views=6, view_size=64, learning_rate=0.01, background_weight=0.0,
+            drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(noise_scale=0.8, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
         mesh=MeshSettings(resolution=128),
@@ -196,10 +196,13 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
 
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
-    clip, svr = trained_clip(settings, folder), TriplaneSvr()
-    step = load_weights(folder / "svr.pt", svr)
-    cache = folder / f"encoded-{step}.safetensors"
-    return encode_corpus(clip, svr, open_corpus(folder / "corpus"), cache)
+    corpus = open_corpus(folder / "corpus")
+    clip, svr = new_clip(corpus, settings), TriplaneSvr()
+    clip_step = load_weights(folder / "clip.pt", clip)
+    svr_step = load_weights(folder / "svr.pt", svr)
+    features = encode_features(clip, corpus, folder / f"features-{clip_step}.safetensors")
+    codes = encode_codes(svr, corpus, folder / f"codes-{svr_step}.safetensors")
+    return Encoded(**features, **codes)
 
 
 def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:

@@ -86,7 +86,8 @@ class StarterSettings(Settings):
         render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=48, shading="lambert"),
         stage2=Stage2Settings(
             target="code", steps=12, views=6, view_size=64, learning_rate=0.01, background_weight=0.0,
-            drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True, evaluation_views=6,
+            drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True,
+            evaluation_views=6,
         ),
         mapper=MapperSettings(noise_scale=0.8, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
         mesh=MeshSettings(resolution=128),

@@ -50,7 +50,16 @@ LIGHT_BACKEND = ("config", "errors", "mesh", "server", "handlers", "__main__")
 LEVELS = (
     ("__main__", "server", "cli"),
     ("handlers",),
-    ("training", "evaluation", "datasets", "doctor"),
+    (
+        "training",
+        "evaluation",
+        "judges",
+        "starter_suite",
+        "true_shapes",
+        "reconstruction_quality",
+        "datasets",
+        "doctor",
+    ),
     ("pipeline",),
     ("bundles", "text_guidance", "stylize"),
     ("clip_encoder", "mapper", "losses", "svr", "rendering", "meshing"),

@@ -1,0 +1,47 @@
+"""Single image to shape: how well an SVR model rebuilds fresh procedural shapes from one view."""
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+
+from backend.bundles import Bundle
+from backend.datasets.procedural.categories import CATEGORIES, make
+from backend.datasets.procedural.views import occupancy_grid, render, world_matrix
+from backend.judges.solid import overlap
+from backend.starter_suite import Figure
+
+GRID = 32
+"""Cells per axis of the compared grids, in the shape's own place in the cube."""
+_IMAGE_STREAM = 0x494D4147
+
+
+@torch.no_grad()
+def image_figures(bundle: Bundle, per_category: int, *, seed: int = 0) -> Generator[int, None, list[Figure]]:
+    """Mean IoU over all categories and of the worst; yields the number of images done.
+
+    Views are drawn as the corpus draws them: any azimuth, from a little below to well above.
+    """
+    axis = (torch.arange(GRID) + 0.5) / GRID - 0.5
+    cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 3)
+    iso = bundle.settings.render.iso_logit
+    means, done = {}, 0
+    for order, name in enumerate(CATEGORIES):
+        found = []
+        for index in range(per_category):
+            rng = np.random.default_rng([_IMAGE_STREAM, seed, order, index])
+            shape = make(name, rng).shape
+            view = world_matrix(rng.uniform(0, 360), rng.uniform(-5, 40), rng.uniform(1.5, 1.9))
+            image = torch.from_numpy(render(shape, view, bundle.spec.image_size).rgb).permute(2, 0, 1)
+            code = bundle.svr.encode(image[None].to(bundle.device))
+            logits = bundle.svr.field(code).occupancy(cells.to(bundle.device))
+            solid = (logits[0] > iso).cpu().numpy().reshape(GRID, GRID, GRID)
+            found.append(overlap(solid, occupancy_grid(shape, GRID)))
+            done += 1
+            yield done
+        means[name] = round(float(np.mean(found)), 4)
+    mean, worst = round(float(np.mean(list(means.values()))), 4), min(means.values())
+    return [
+        Figure("single image to shape: mean IoU", mean, 0.75, done, details=means),
+        Figure("single image to shape: worst category", worst, 0.55, done),
+    ]

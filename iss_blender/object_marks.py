@@ -65,4 +65,4 @@ def settle_sliders(target: MutableMapping[str, Any]) -> None:
 
 def code_of(source: Mapping[str, Sequence[float]], key: str) -> Array:
     """A shape code [C] float32 from an ID property; empty where there is none."""
-    return np.array(list(source.get(key) or ()), np.float32)
+    return np.array(list(source.get(key, ())), np.float32)

@@ -107,7 +107,10 @@ def _beside(stem: Path, ending: str) -> Path:
 
 def _run(operator: Any, path: Path, **options: Any) -> None:
     """Call an exporter with those options that this version of Blender has."""
-    known = operator.get_rna_type().properties.keys()
+    try:
+        known = operator.get_rna_type().properties.keys()
+    except KeyError as problem:
+        raise ExportError(f"This Blender has no exporter for {path.suffix}.") from problem
     result = operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
     if "FINISHED" not in result or not path.is_file():
         raise ExportError(f"Blender did not write {path.name}.")

@@ -50,7 +50,7 @@ def run_blender(folder: Path, *options: str, display: bool = False) -> "subproce
 
 
 def run_python(folder: Path, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run code in a Blender without a window; an exception gives exit code 9. It finds arguments in sys.argv."""
+    """Run code in a Blender without a window; `arguments` end sys.argv. An exception gives exit code 9."""
     path = folder / "code.py"
     path.write_text(code, "utf-8")
     return run_blender(folder, "-b", "--python-exit-code", "9", "-P", str(path), "--", *arguments)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.blender.real_program import (
+    PYTHON,
     ROOT,
     bundle_for_tests,
     needs_program,
@@ -133,3 +134,18 @@ def test_three_prompts_become_files_that_hold_what_was_made(tmp_path: Path) -> N
         print(
             "NOT CHECKED: colours named in prompts; there is no starter bundle, a tiny one stood in for it."
         )
+
+
+@pytest.mark.blender
+@needs_program
+def test_exit_codes_leave_the_real_program(tmp_path: Path) -> None:
+    """Blender's own exit code is that of the script: 2 for bad arguments, 3 where a prompt failed."""
+    script, listed = str(ROOT / "scripts" / "batch.py"), tmp_path / "prompts.txt"
+    listed.write_text("a red chair\nfail please\n", "utf-8")
+    order = ["-b", "-P", script, "--", "--prompts", str(listed), "--out", str(tmp_path / "out")]
+    refused = run_blender(tmp_path, *order, "--formats", "stl")
+    assert refused.returncode == 2 and "no format stl" in refused.stderr
+    fake = ROOT / "tests" / "iss_blender" / "fake_artist_backend.py"
+    failed = run_blender(tmp_path, *order, "--formats", "png", "--backend", f"{PYTHON} {fake}")
+    assert failed.returncode == 3, failed.stdout[-3000:] + failed.stderr[-3000:]
+    assert read_json(tmp_path / "out" / "report.json")["counts"]["done"] == 1

@@ -43,7 +43,7 @@ def show_panel() -> bool:
             region = next(region for region in area.regions if region.type == "UI")
             try:
                 region.active_panel_category = "ISS"
-            except TypeError:
+            except (AttributeError, TypeError):  # no tab has been drawn yet
                 return False
     return True
 
@@ -119,16 +119,17 @@ def steps() -> Iterator[float]:
 
 
 def advance() -> float | None:
-    """The timer: one step, or the end with whatever was seen."""
+    """The timer: one step, or the end with whatever was seen, also after an exception."""
+    wait = None
     try:
-        return next(work)
-    except StopIteration:
-        pass
-    except BaseException:  # a timer's exception would leave the window open for ever
-        seen["problem"] = traceback.format_exc()
-    (OUT / "seen.json").write_text(json.dumps(seen), "utf-8")
-    bpy.ops.wm.quit_blender()
-    return None
+        wait = next(work, None)
+    finally:
+        if wait is None:
+            if sys.exc_info()[0] is not None:
+                seen["problem"] = traceback.format_exc()
+            (OUT / "seen.json").write_text(json.dumps(seen), "utf-8")
+            bpy.ops.wm.quit_blender()
+    return wait
 
 
 work = steps()

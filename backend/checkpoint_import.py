@@ -21,7 +21,8 @@ from backend.config import MapperSettings, PipelineSettings, RenderSettings, Sta
 from backend.errors import CheckpointError, SettingError
 from backend.get3d_mapper import Get3dMapper
 from backend.mapper import Mapper, RegressingMapper
-from backend.svr.base import SvrModel
+from backend.model_store import check_free
+from backend.svr.base import ExplicitSvrModel, SvrModel
 from backend.svr.dvr import DvrModel
 from backend.svr.get3d import Get3dModel
 from backend.svr.imnet import ImnetModel
@@ -97,18 +98,20 @@ def import_checkpoint(
     clip_from: str | Path | None = None,
     clip: tuple[str, str] = PAPER_CLIP,
     scale: float | None = None,
+    replace: bool = False,
 ) -> BundleRecord:
     """Write the checkpoint `path` as the bundle folder `out` and return its record.
 
     mapper: a further file with the mapper. clip_from: a bundle whose CLIP to take; clip: else the open_clip
     architecture and tag to name in the bundle, unless the file holds CLIP itself. scale: GET3D's grid size
-    (0.8 chairs, 1.0 cars and motorbikes). CheckpointError where the file is unsafe or does not fit,
-    SettingError for a wrong wish, OutputError where the bundle cannot be written.
+    (0.8 chairs, 1.0 cars and motorbikes). replace: a bundle that is there. CheckpointError where the file is
+    unsafe or does not fit, SettingError for a wrong wish, OutputError where the bundle cannot be written.
     """
     if kind not in KINDS:
         raise SettingError(f"There is no kind {kind!r}.", remedy=f"Use --as with one of: {', '.join(KINDS)}.")
     if scale is not None and kind != "get3d":
         raise SettingError(f"A {kind} model has no grid scale.", remedy="Leave out --scale.")
+    check_free(out, replace=replace)
     chosen = KINDS[kind]
     weights = read_state_dict(path)
     _refuse_strangers(weights, chosen.prefixes, path.name)
@@ -137,7 +140,7 @@ def import_checkpoint(
         settings=_adapted(chosen.settings, has_mapper=found_mapper is not None),
         training={"imported": path.name, "as": kind},
     )
-    whitening = None if svr.spec.has_encoder else _code_statistics(svr)
+    whitening = _code_statistics(svr) if isinstance(svr, ExplicitSvrModel) else None
     return save_bundle(out, record, clip=encoder, svr=svr, mapper=found_mapper, whitening=whitening)
 
 
@@ -196,7 +199,7 @@ def _adapted(settings: PipelineSettings, *, has_mapper: bool) -> PipelineSetting
     return settings.replace(stage2=settings.stage2.replace(target="mapper")) if has_mapper else settings
 
 
-def _code_statistics(svr: SvrModel) -> Whitening:
+def _code_statistics(svr: ExplicitSvrModel) -> Whitening:
     """Of a generator's own random shapes, always the same ones."""
     with torch.no_grad():
         codes = svr.sample_codes(_WHITENING_SAMPLES, torch.Generator().manual_seed(0))

@@ -78,7 +78,7 @@ class Get3dModel(ExplicitSvrModel):
         self.mapping_geo = Get3dMapping()
         self.mapping = Get3dMapping()
         self.synthesis = Get3dSynthesis(channels, scale / 2)
-        self._architecture = {
+        self._architecture: dict[str, Any] = {
             "channels": list(channels),
             "scale": scale,
             "resolution": resolution,
@@ -196,7 +196,7 @@ class Get3dModel(ExplicitSvrModel):
         Channels are read from the tensors; scale, resolution and grid_cells, which no tensor tells, may be
         given. Every key must fit, else CheckpointError names the keys.
         """
-        channels = []
+        channels: list[int] = []
         while f"{_FITTED_PREFIX}b{4 * 2 ** len(channels)}.conv1.bias" in weights:
             channels.append(len(weights[f"{_FITTED_PREFIX}b{4 * 2 ** len(channels)}.conv1.bias"]))
         if not channels:

@@ -130,7 +130,11 @@ def test_open_clip_knows_the_paper_s_clip_by_its_sizes(reference_dir: Path) -> N
             numbers = rest[rest.index("(") + 1 : rest.index(")")].split(",")
             shapes[name] = torch.empty([int(n) for n in numbers if n.strip()], device="meta")
     assert len(shapes) == 302
-    assert matching_architecture(shapes) == "ViT-B-32-quickgelu"
+    name = matching_architecture(shapes)
+    assert name == "ViT-B-32-quickgelu"
+    with torch.device("meta"):  # every listed tensor has its place, without allocating it
+        own = open_clip.model.CLIP(**open_clip.get_model_config(name)).state_dict()
+    assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in shapes.items()}
 
 
 def test_misfits_are_named_and_nothing_is_written(tmp_path: Path, clip_bundle: Path) -> None:

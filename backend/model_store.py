@@ -122,8 +122,9 @@ def check_free(out: Path, *, replace: bool = False) -> None:
 def download(model: KnownModel, folder: Path | None = None) -> Generator[tuple[int, int], None, Path]:
     """Fetch a checkpoint into `folder` (the store's own), yielding bytes done and in all (0: not told).
 
-    Returns the file's path. What an earlier, interrupted download left is kept and continued. CheckpointError where there is no direct
-    address, the server or the network fails, or the file is not the known one.
+    Returns the file's path. What an earlier, interrupted download left is kept and continued.
+    CheckpointError where there is no direct address, the server or the network fails, or the file is not the
+    known one.
     """
     if not model.url:
         raise CheckpointError(

@@ -4,6 +4,7 @@ Timers do not run under `blender -b`; scripts/batch.py pumps a client of its own
 """
 
 import logging
+import time
 
 import bpy
 
@@ -13,6 +14,10 @@ from . import session as sessions
 log = logging.getLogger(__name__)
 
 FIRST_TICK_S = 0.2
+REDRAW_S = 0.25
+"""Between drawings of the sidebar while nothing but the time changes."""
+
+_last_redraw = 0.0
 
 
 def tick() -> float | None:
@@ -33,6 +38,8 @@ def tick() -> float | None:
 
 def redraw() -> None:
     """Draw the sidebars of all 3D views again."""
+    global _last_redraw
+    _last_redraw = time.monotonic()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -72,7 +79,7 @@ def _tick(session: sessions.Session) -> None:
         changed = True
         if session.submit(wish, kept=False) is None:
             addon_scene.drop_wish(getattr(bpy.context, "active_object", None))
-    if changed:
+    if changed or (session.is_working and time.monotonic() - _last_redraw > REDRAW_S):
         redraw()
 
 

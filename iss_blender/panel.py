@@ -6,6 +6,7 @@ import bpy
 
 from . import jobs
 from . import session as sessions
+from .job_requests import Place
 from .panel_parts import (
     SidebarPanel,
     draw_progress,
@@ -134,7 +135,7 @@ def draw_generate(layout: Any, context: Any, session: Session) -> None:
     clock = session.clocks.get(busy.id)
     box = layout.box()
     head = box.row(align=True)
-    head.label(text=busy.title or busy.name, icon="RENDER_ANIMATION", translate=False)
+    head.label(text=job_label(busy), icon="RENDER_ANIMATION", translate=False)
     if busy.cancel_requested:
         box.label(text="Stopping...")
         return
@@ -144,6 +145,13 @@ def draw_generate(layout: Any, context: Any, session: Session) -> None:
         draw_text(box, context, clock.describe())
     for notice in session.notices.get(busy.id, ()):
         draw_text(box, context, notice, icon="INFO")
+
+
+def job_label(job: jobs.Job) -> str:
+    """What a job is called in the panel; those of a row are told apart by their seeds."""
+    title = job.title or job.name.capitalize()
+    seed = job.params.get("recipe", {}).get("seed")
+    return f"{title}  ·  seed {seed}" if Place.from_params(job.params).board and seed is not None else title
 
 
 def draw_queue(layout: Any, context: Any, session: Session) -> None:
@@ -158,7 +166,7 @@ def draw_queue(layout: Any, context: Any, session: Session) -> None:
         operator(row, "iss.cancel", text="", icon="TRASH")
         for job in waiting[:MOST_ROWS]:
             row = box.row(align=True)
-            row.label(text=job.title or job.name, icon="BLANK1", translate=False)
+            row.label(text=job_label(job), icon="BLANK1", translate=False)
             operator(row, "iss.cancel", text="", icon="X", job_id=job.id)
         if len(waiting) > MOST_ROWS:
             box.label(text=f"and {len(waiting) - MOST_ROWS} more", icon="BLANK1")
@@ -202,6 +210,8 @@ def draw_lost(layout: Any, context: Any, session: Session) -> None:
         count = len(session.interrupted)
         draw_text(box, context, f"{count} job{'s were' if count > 1 else ' was'} cut off before the end.",
                   icon="RECOVER_LAST")  # fmt: skip
+        for entry in session.interrupted[:3]:
+            box.label(text=entry.title or entry.name, icon="BLANK1", translate=False)
         row = box.row(align=True)
         operator(row, "iss.rerun", icon="FILE_REFRESH")
         operator(row, "iss.discard_lost", icon="TRASH", what="interrupted")

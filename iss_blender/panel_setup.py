@@ -148,8 +148,10 @@ def draw_doctor(layout: Any, context: Any, session: Session) -> None:
         box.label(text="Testing...", icon="SORTTIME")
 
 
-def draw_preferences(layout: Any, chosen: Any) -> None:
+@never_raises
+def draw_preferences(chosen: Any, context: Any) -> None:
     """The add-on's page in Blender's preferences."""
+    layout = chosen.layout
     draw_source(layout, chosen)
     column = layout.column()
     column.use_property_split = True

@@ -9,7 +9,7 @@ from .protocol import Fields
 
 PHASES = ("start", "load", "propose", "guide", "mesh", "import")
 TITLES = {
-    "start": "Starting the backend",
+    "start": "Starting",
     "load": "Loading the model",
     "propose": "Proposing shapes",
     "guide": "Tuning the shape",

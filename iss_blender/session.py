@@ -125,9 +125,14 @@ class Session:
     @property
     def interval_s(self) -> float:
         """Seconds until the next tick."""
-        setting_up = self.setup is not None and self.setup.state == "running"
-        busy = setting_up or self.scene_work or (self.client is not None and self.client.busy)
+        busy = self.is_working or self.scene_work or (self.client is not None and self.client.busy)
         return BUSY_TICK_S if busy else IDLE_TICK_S
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the panel shows something that moves."""
+        setting_up = self.setup is not None and self.setup.state == "running"
+        return setting_up or (self.client is not None and self.client.running is not None)
 
     def listed_jobs(self) -> list[jobs.Job]:
         """The jobs that the panel lists: kept ones that run, wait or failed."""
@@ -246,9 +251,10 @@ class Session:
         """Poll once; True when the panel should be drawn again."""
         changed = self._poll_setup()
         for event in self.client.poll(budget_s) if self.client else ():
-            changed = True
+            # Progress alone is drawn at a leisurely pace.
+            changed = changed or not isinstance(event, jobs.JobProgress)
             self._take(event)
-        return changed or (self.client is not None and self.client.running is not None)
+        return changed
 
     def file_loaded(self) -> None:
         """Another .blend file is open: results that belong to the last one wait for being asked for."""

@@ -149,7 +149,7 @@ class ISS_Preferences(bpy.types.AddonPreferences):
     def draw(self, context: "bpy.types.Context") -> None:
         from .panel_setup import draw_preferences
 
-        draw_preferences(self.layout, self)
+        draw_preferences(self, context)
 
 
 class ISS_SceneSettings(bpy.types.PropertyGroup):

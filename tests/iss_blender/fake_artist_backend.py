@@ -93,7 +93,9 @@ class Backend:
         arrays: dict[str, Array] = {}
         if name == "blend":
             weight = float(params["weight"])
-            code = ((1 - weight) * frame.arrays["code_a"] + weight * frame.arrays["code_b"]).astype(np.float32)
+            code = ((1 - weight) * frame.arrays["code_a"] + weight * frame.arrays["code_b"]).astype(
+                np.float32
+            )
             fields = {"recipe": recipe, "weight": weight}
         elif name != "remesh":
             steps = int(params.get("changes", {}).get("stage2", {}).get("steps", 2))

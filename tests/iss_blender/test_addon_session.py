@@ -17,8 +17,8 @@ from iss_blender.job_requests import (
     batch_row,
     batch_text,
     generate_request,
-    prompts_of_text,
     promote_request,
+    prompts_of_text,
     vary_request,
 )
 from iss_blender.object_record import ObjectRecord
@@ -26,7 +26,7 @@ from iss_blender.progress import JobClock, format_seconds
 from iss_blender.prompt_list import read_prompts
 from iss_blender.prompts import PromptHistory
 from iss_blender.self_test import format_report, own_checks
-from iss_blender.session import FAILED, PREVIEW, RESULT, Backend, Session
+from iss_blender.session import FAILED, RESULT, Backend, Session
 
 FAKE = Path(__file__).with_name("fake_artist_backend.py")
 PLACE = Place(location=(1.0, 2.0, 0.0), height=1.5)
@@ -35,7 +35,11 @@ PLACE = Place(location=(1.0, 2.0, 0.0), height=1.5)
 def pump(session: Session, until: Callable[[], Any], *, limit_s: float = 20.0) -> None:
     end = time.monotonic() + limit_s
     while not until():
-        assert time.monotonic() < end, (session.state, session.trouble, session.client and session.client.jobs)
+        assert time.monotonic() < end, (
+            session.state,
+            session.trouble,
+            session.client and session.client.jobs,
+        )
         session.tick()
         time.sleep(0.005)
 

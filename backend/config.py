@@ -157,6 +157,37 @@ class MeshSettings(Settings):
 
 
 @dataclass(frozen=True)
+class StylizeSettings(Settings):
+    """Stylization (method, stage 3). Size, distance and elevation of its views are stage 2's."""
+
+    steps: int = bounded(30, 0, 1000)
+    views: int = bounded(3, 1, 64)
+    """Views per iteration; all of them count."""
+    learning_rate: float = bounded(2e-3, 0.0, 1.0)
+    """Of the colour decoder's copy."""
+    shape_learning_rate: float = bounded(5e-4, 0.0, 1.0)
+    """Of the shape decoder's copy (shape-texture)."""
+    clip_weight: float = bounded(40.0, 0.0, 1000.0)
+    background_weight: float = bounded(30.0, 0.0, 1000.0)
+    prior_weight: float = bounded(100.0, 0.0, 10_000.0)
+    """Of the 3D prior at strength 1 (shape-texture)."""
+    white_weight: float = bounded(1.0, 0.0, 1000.0)
+    """Of removing what has turned white (shape-texture)."""
+    flat_share: float = bounded(0.8, 0.0, 1.0)
+    """Share of views on a random flat colour; the others are on black."""
+    pool: int = bounded(24, 1, 256)
+    """Views whose surface points are found once; iterations draw from them."""
+    palettes: int = bounded(12, 0, 256)
+    """Colour pairs tried per solid pattern before tuning (our choice); 0 starts from the old colours."""
+    palette_steps: int = bounded(12, 0, 200)
+    """Iterations that tune the colours of the best patterns."""
+    fit_steps: int = bounded(80, 0, 1000)
+    """Iterations that bring the chosen pattern into the colour decoder."""
+    fit_points: int = bounded(4096, 64, 1_000_000)
+    fit_learning_rate: float = bounded(1e-2, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class PipelineSettings(Settings):
     """The settings of all phases of one result: a bundle's defaults, and what a recipe repeats."""
 
@@ -164,3 +195,4 @@ class PipelineSettings(Settings):
     stage2: Stage2Settings = field(default_factory=Stage2Settings)
     mapper: MapperSettings = field(default_factory=MapperSettings)
     mesh: MeshSettings = field(default_factory=MeshSettings)
+    stylize: StylizeSettings = field(default_factory=StylizeSettings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.config import PipelineSettings, Settings, bounded, one_of
+from backend.config import PipelineSettings, Settings, StylizeSettings, bounded, one_of
 from backend.errors import IssError, PromptError, SettingError
 
 LONGEST_PROMPT = 2000
@@ -26,6 +26,18 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fine": {"stage2": {"steps": 60}, "mapper": {"candidates": 24}, "mesh": {"resolution": 192}},
 }
 """Quality presets as changes of a bundle's own settings."""
+
+
+@dataclass(frozen=True)
+class Style(Settings):
+    """One stylization (stage 3) of a result, repeatable."""
+
+    style: str = ""
+    mode: str = one_of("texture", "shape-texture")
+    strength: float = bounded(1.0, 0.05, 4.0)
+    """texture: share of the new colours, 1 and above is all. shape-texture: divides the 3D prior's weight."""
+    seed: int = bounded(0, 0, GREATEST_SEED)
+    settings: StylizeSettings = field(default_factory=StylizeSettings)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,13 @@ class Recipe(Settings):
     settings: PipelineSettings = field(default_factory=PipelineSettings)
     versions: dict[str, str] = field(default_factory=dict)
     """Of Python, torch and the others; filled in, and only compared."""
+    styles: tuple[Style, ...] = ()
+    """Stylizations in order, each on the result of the one before."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        styles = tuple(Style.from_dict(s) if isinstance(s, dict) else s for s in self.styles)
+        object.__setattr__(self, "styles", styles)
 
 
 def variations(recipe: Recipe, count: int) -> list[Recipe]:

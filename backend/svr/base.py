@@ -11,7 +11,7 @@ come from `sample_codes` and `render`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,20 @@ class Field(ABC):
     @abstractmethod
     def detach(self) -> "Field":
         """The same field cut from the graph, for evaluations without gradients."""
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        """All that the occupancy or the colour of this one shape (B = 1) is computed from, by name.
+
+        part: "occupancy" or "color". Stage 3 tunes copies of these; SettingError where a model has no split.
+        """
+        raise SettingError(
+            "This kind of model cannot be stylized by its decoder.",
+            remedy="Stylize its mesh instead: colours only, on any mesh.",
+        )
+
+    def evaluate(self, part: str, tensors: Mapping[str, Tensor], points: Tensor) -> Tensor:
+        """As `occupancy` or `color` at points [1, P, 3], computed from given tensors in place of its own."""
+        raise NotImplementedError
 
 
 class SvrModel(nn.Module, ABC):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 from torchvision.models import resnet18
 
@@ -102,6 +103,21 @@ class DvrField(Field):
 
     def detach(self) -> "DvrField":
         return DvrField(self._decoder, [term.detach() for term in self._code_terms], detached=True)
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        # fc_c has done its work: what the code adds takes its place.
+        weights = {k: v for k, v in self._decoder.named_parameters() if not k.startswith("fc_c.")}
+        row = slice(0, 1) if part == "occupancy" else slice(1, 4)
+        weights["fc_out.weight"], weights["fc_out.bias"] = (
+            weights["fc_out.weight"][row], weights["fc_out.bias"][row]
+        )  # fmt: skip
+        return weights | {f"code_terms.{i}": term for i, term in enumerate(self._code_terms)}
+
+    def evaluate(self, part: str, tensors: Mapping[str, Tensor], points: Tensor) -> Tensor:
+        terms = [tensors[f"code_terms.{i}"] for i in range(len(self._code_terms))]
+        weights = {k: v for k, v in tensors.items() if not k.startswith("code_terms.")}
+        raw = functional_call(self._decoder, weights, (points, terms))
+        return raw[..., 0] if part == "occupancy" else raw.sigmoid()
 
 
 class DvrModel(SvrModel):

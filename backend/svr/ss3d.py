@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 from torchvision.models import resnet34
 
@@ -127,6 +128,21 @@ class Ss3dField(Field):
     def detach(self) -> "Ss3dField":
         frequencies, shifts = ([t.detach() for t in part] for part in self._modulations)
         return Ss3dField(self._decoder, (frequencies, shifts), detached=True)
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        frequencies, shifts = self._modulations
+        terms = {f"frequencies.{i}": t for i, t in enumerate(frequencies)}
+        terms |= {f"shifts.{i}": t for i, t in enumerate(shifts)}
+        return dict(self._decoder.named_parameters()) | terms
+
+    def evaluate(self, part: str, tensors: Mapping[str, Tensor], points: Tensor) -> Tensor:
+        frequencies, shifts = (
+            [tensors[f"{name}.{i}"] for i in range(len(own))]
+            for name, own in zip(("frequencies", "shifts"), self._modulations, strict=True)
+        )
+        weights = {k: v for k, v in tensors.items() if k.startswith("net.")}
+        raw = functional_call(self._decoder, weights, (points, frequencies, shifts))
+        return raw[..., 3] - DENSITY_SURFACE if part == "occupancy" else raw[..., :3].sigmoid()
 
 
 class Ss3dModel(SvrModel):

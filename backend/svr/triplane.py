@@ -6,12 +6,13 @@ the same surface for about a hundredth of the work per point, which is what make
 (our choice; the idea of tri-planes is also GET3D's).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from backend.svr.base import Field, SvrModel, SvrSpec
 
@@ -37,6 +38,22 @@ class TriplaneField(Field):
 
     def detach(self) -> "TriplaneField":
         return TriplaneField(self._model, self.planes.detach())
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        head, planes = self._parts(part)
+        return {"planes": planes, **{f"head.{k}": v for k, v in head.named_parameters()}}
+
+    def evaluate(self, part: str, tensors: Mapping[str, Tensor], points: Tensor) -> Tensor:
+        head, _ = self._parts(part)
+        weights = {k.removeprefix("head."): v for k, v in tensors.items() if k != "planes"}
+        raw = functional_call(head, weights, (_features(tensors["planes"], points),))
+        return raw.squeeze(-1) if part == "occupancy" else raw.sigmoid()
+
+    def _parts(self, part: str) -> tuple[nn.Module, Tensor]:
+        """The head of a part and the planes that it reads."""
+        if part == "occupancy":
+            return self._model.occupancy_head, self.planes[:, :, : self._model.geometry_channels]
+        return self._model.color_head, self.planes
 
 
 class TriplaneSvr(SvrModel):

@@ -89,11 +89,11 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             "https://dl.fbaipublicfiles.com/ss3d/distilled_model.torch", 144,
         ),
         KnownModel("get3d-chair", "GET3D chairs", "get3d", _GET3D_PAGE, _GET3D_LICENCE,
-                   options={"scale": 0.8}),
+                   megabytes=137, options={"scale": 0.8}),
         KnownModel("get3d-car", "GET3D cars", "get3d", _GET3D_PAGE, _GET3D_LICENCE,
-                   options={"scale": 1.0}),
+                   megabytes=137, options={"scale": 1.0}),
         KnownModel("get3d-motorbike", "GET3D motorbikes", "get3d", _GET3D_PAGE, _GET3D_LICENCE,
-                   options={"scale": 1.0}),
+                   megabytes=137, options={"scale": 1.0}),
     )
 }  # fmt: skip
 

@@ -53,6 +53,15 @@ def results() -> list[Any]:
     return [obj for obj in bpy.data.objects if "iss" in obj]
 
 
+def look_at_selection() -> None:
+    """Move the 3D view to what is selected."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.view_selected()
+
+
 def steps() -> Iterator[float]:
     """The session of an artist; yields seconds to wait."""
     for obj in list(bpy.data.objects):
@@ -92,7 +101,8 @@ def steps() -> Iterator[float]:
     ]
     for obj in results():
         obj.select_set(True)
-    yield 1.0
+    look_at_selection()
+    yield 2.0
     take_picture("3_result")
 
     settings.prompt, settings.steps = "a blue table", settings.bl_rna.properties["steps"].hard_max

@@ -22,7 +22,7 @@ BUNDLE = os.environ["ISS_WINDOW_BUNDLE"]
 PROMPT = "a red chair with a high back"
 PATIENCE_S = 900.0
 
-seen: dict[str, Any] = {"events": []}
+seen: dict[str, Any] = {}
 
 
 def session() -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from backend.clip_encoder import ClipEncoder
 from backend.datasets.procedural.corpus import Corpus
@@ -11,34 +11,75 @@ from backend.training.reconstruct import image_batch
 
 BACKGROUND_SHARE = 0.35
 """Share of images that get a flat random background: later stages show CLIP such images."""
+HEAD_SCALE = 10.0
+"""Unit features are stretched by this before the linear heads."""
+HEAD_WEIGHT = 0.3
+"""Weight of each head's loss beside the contrastive one."""
 CROP = 0.25
 """Largest part of a side that a random crop or margin takes."""
 
 
-class ContrastiveLoss:
-    """CLIP's symmetric cross entropy over a batch; identical captions count as the same text."""
+class ClipStudent(nn.Module):
+    """The CLIP in training, with linear heads that name category, sub-type and main material.
 
-    def __init__(self, clip: ClipEncoder, corpus: Corpus, batch: int) -> None:
-        self._clip = clip
+    The heads read image and text features alike, which pulls both towards the same directions; they speed
+    the training up several times and are dropped afterwards (our choice).
+    """
+
+    def __init__(self, clip: ClipEncoder, classes: dict[str, list[str]], feature_size: int) -> None:
+        """`classes` maps a record's key to its values."""
+        super().__init__()
+        self.clip = clip
+        self.classes = {key: {v: i for i, v in enumerate(values)} for key, values in classes.items()}
+        self.heads = nn.ModuleDict({k: nn.Linear(feature_size, len(v)) for k, v in classes.items()})
+
+
+class ContrastiveLoss:
+    """CLIP's symmetric cross entropy over a batch; identical captions count as the same text. To it the
+    heads' cross entropies are added: of all classes for images, of the category for texts."""
+
+    def __init__(self, student: ClipStudent, corpus: Corpus, batch: int) -> None:
+        self._student = student
         self._corpus = corpus
         self._batch = batch
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        corpus = self._corpus
+        corpus, student = self._corpus, self._student
         shapes = np.sort(rng.choice(len(corpus), self._batch, replace=False))
         views = rng.integers(corpus.settings.views, size=self._batch)
-        texts = [str(rng.choice(corpus.records[i]["captions"])) for i in shapes]
+        records = [corpus.records[i] for i in shapes]
+        texts = [str(rng.choice(record["captions"])) for record in records]
         images = augment(image_batch(corpus, shapes, views), mask_batch(corpus, shapes, views), rng)
-        image_features = F.normalize(self._clip.encode_image_raw(images), dim=-1)
-        text_features = F.normalize(self._clip.encode_text_raw(texts), dim=-1)
-        logits = (
-            self._clip.model.logit_scale.exp().clamp(max=100) * image_features @ text_features.T
-        )  # [B, B]
+        image_features = F.normalize(student.clip.encode_image_raw(images), dim=-1)
+        text_features = F.normalize(student.clip.encode_text_raw(texts), dim=-1)
+        scale = student.clip.model.logit_scale.exp().clamp(max=100)
+        logits = scale * image_features @ text_features.T  # [B, B]
         same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32)
         targets = same / same.sum(1, keepdim=True)
-        loss = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
-        return {"contrastive": loss}
+        contrastive = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+        losses = {"contrastive": contrastive}
+        for key, indices in student.classes.items():
+            labels = torch.tensor([indices[label_of(record, key)] for record in records])
+            named = F.cross_entropy(student.heads[key](image_features * HEAD_SCALE), labels)
+            if key == "category":
+                named = named + F.cross_entropy(student.heads[key](text_features * HEAD_SCALE), labels)
+            losses[key] = HEAD_WEIGHT * named
+        return losses
+
+
+def label_of(record: dict, key: str) -> str:
+    """The class of a corpus record: its category, its kind, or the look of its main part."""
+    if key == "look":
+        color, pattern = next(iter(record["paints"].values()))
+        return color or pattern
+    return record[key] if key == "category" else f"{record['category']} {record['kind']}"
+
+
+def classes_of(corpus: Corpus) -> dict[str, list[str]]:
+    """All classes that a corpus names, by key."""
+    keys = ("category", "kind", "look")
+    return {key: sorted({label_of(record, key) for record in corpus.records}) for key in keys}
 
 
 def mask_batch(corpus: Corpus, shapes: np.ndarray, views: np.ndarray) -> Tensor:

@@ -33,7 +33,7 @@ from backend.mapper import RegressingMapper
 from backend.output_file import write_file
 from backend.svr.triplane import TriplaneSvr
 from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_codes, encode_features
-from backend.training.clip import ContrastiveLoss, retrieval
+from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
 from backend.training.reconstruct import ReconstructionLoss, point_iou
 from backend.whitening import Whitening
@@ -105,13 +105,12 @@ def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = N
     of the corpus's captions."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.clip.seed)
-    clip = new_clip(corpus, settings).to(memory_format=torch.channels_last)
+    student = _student(settings, corpus).to(memory_format=torch.channels_last)
     if start is not None:
-        clip.load_state_dict(start.clip.state_dict())
-    yield from run_loop(
-        "clip", clip, ContrastiveLoss(clip, corpus, settings.clip.batch), settings.clip, folder
-    )
-    logger.info("held-out retrieval: %s", retrieval(clip, open_corpus(folder / "test")))
+        student.clip.load_state_dict(start.clip.state_dict())
+    loss = ContrastiveLoss(student, corpus, settings.clip.batch)
+    yield from run_loop("clip", student, loss, settings.clip, folder)
+    logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
 
 
 def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
@@ -169,7 +168,7 @@ def record_part(folder: Path, part: str, settings: StarterSettings, seconds: flo
 
 def export_starter(settings: StarterSettings, folder: Path, target: Path) -> BundleRecord:
     """Write the bundle `target` from the checkpoints and the training record in the working folder."""
-    clip, svr = trained_clip(settings, folder), trained_svr(folder)
+    (clip, _), (svr, _) = trained_clip(settings, folder), trained_svr(folder)
     mapper, _ = _flow(settings, folder)
     load_weights(folder / "flow.pt", mapper)
     test = open_corpus(folder / "test")
@@ -198,9 +197,7 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
     corpus = open_corpus(folder / "corpus")
-    clip, svr = new_clip(corpus, settings), TriplaneSvr()
-    clip_step = load_weights(folder / "clip.pt", clip)
-    svr_step = load_weights(folder / "svr.pt", svr)
+    (clip, clip_step), (svr, svr_step) = trained_clip(settings, folder), trained_svr(folder)
     features = encode_features(clip, corpus, folder / f"features-{clip_step}.safetensors")
     codes = encode_codes(svr, corpus, folder / f"codes-{svr_step}.safetensors")
     return Encoded(**features, **codes)
@@ -229,15 +226,18 @@ def new_clip(corpus: Corpus, settings: StarterSettings) -> ClipEncoder:
     return build_tiny_clip(_clip_config(settings), words, image_mean=MEAN, image_std=DEVIATION)
 
 
-def trained_clip(settings: StarterSettings, folder: Path) -> ClipEncoder:
-    """The small CLIP as last saved."""
-    clip = new_clip(open_corpus(folder / "corpus"), settings)
-    load_weights(folder / "clip.pt", clip)
-    return clip
+def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, int]:
+    """The small CLIP as last saved, and its step."""
+    student = _student(settings, open_corpus(folder / "corpus"))
+    step = load_weights(folder / "clip.pt", student)
+    return student.clip, step
 
 
-def trained_svr(folder: Path) -> TriplaneSvr:
-    """The SVR model as last saved."""
+def trained_svr(folder: Path) -> tuple[TriplaneSvr, int]:
+    """The SVR model as last saved, and its step."""
     model = TriplaneSvr()
-    load_weights(folder / "svr.pt", model)
-    return model
+    return model, load_weights(folder / "svr.pt", model)
+
+
+def _student(settings: StarterSettings, corpus: Corpus) -> ClipStudent:
+    return ClipStudent(new_clip(corpus, settings), classes_of(corpus), CLIP_CONFIG["embed_dim"])

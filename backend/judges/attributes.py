@@ -280,7 +280,7 @@ ATTRIBUTES = (
     Attribute("lamp tripod", "lamp", "tripod", (True, False), tripod_seen),
     Attribute("rifle bipod", "rifle", "bipod", (True, False), bipod_seen),
     Attribute("house roof", "house", "roof", ("flat", *_PITCHED), roof_form, same=(_PITCHED,)),
-    Attribute("boat sails", "watercraft", "sails", ("square", "triangular"), sail_form),
+    Attribute("boat sails", "watercraft", "sails", ("square", "triangular"), sail_form, ("sail boat",)),
     Attribute("sword blade", "sword", "blade", ("curved", "straight"), blade_form),
 )
 """All judged attributes."""

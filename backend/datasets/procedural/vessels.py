@@ -188,8 +188,8 @@ def build_bottle(s: Shape, d: Draw) -> None:
     else:
         s.cylinder("inside", d.fixed("inside", "black"), mouth * 0.6, 0.06, (0, height - 0.02, 0))
         s.cylinder("inside", body, mouth * 0.6, 0.1, (0, height + 0.02, 0), cut=True)
-    if d.kind == "water bottle" and d.flag("handle", 0.3):
-        s.ring("handle", cap if "cap" in d.paints else body, 0.085, 0.05, (0, height + 0.16, 0), axis="z")
+    if d.kind == "water bottle" and "cap" in d.paints and d.flag("handle", 0.3):
+        s.ring("handle", cap, 0.085, 0.05, (0, height + 0.16, 0), axis="z")
 
 
 _VASES: dict[str, Profile] = {

@@ -39,7 +39,7 @@ def is_hands_on() -> bool:
         return True
     for window in bpy.context.window_manager.windows:
         for operator in getattr(window, "modal_operators", ()):
-            if operator.bl_idname.replace(".", "_OT_").startswith(_HANDS_ON):
+            if operator.bl_idname.startswith(_HANDS_ON):
                 return True
     return False
 
@@ -164,8 +164,9 @@ def _show_preview(session: Session, work: SceneWork, place: Place, target: "bpy.
 def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
     job = work.job
     if target is not None and job.name in ("remesh", "blend") and place.mode == REPLACE:
+        # No undo step: moving the slider made one. Another one here would be an undo that undoes itself, as
+        # the step before it asks for this mesh again.
         _move_slider(work, target)
-        push_undo(f"ISS {job.name}: {target.name}")
         return
     record = ObjectRecord.of_result(work.fields, work.arrays, job_id=job.id, height_m=place.height)
     object_id = place.object_id if place.mode == REPLACE and target is not None else job.id

@@ -55,7 +55,7 @@ class Place:
     @classmethod
     def from_params(cls, params: Fields) -> "Place":
         """The place in a request's params; the plain default where it is missing or damaged."""
-        fields = params.get("scene")
+        fields: Any = params.get("scene")
         try:
             x, y, z = (float(number) for number in fields["location"])
             mode = REPLACE if fields["mode"] == REPLACE else NEW

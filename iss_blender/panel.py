@@ -113,12 +113,20 @@ def draw_device(layout: Any, context: Any, session: Session) -> None:
     chosen = context.scene.iss
     row = layout.row(align=True)
     auto = chosen.device == "auto"
-    told = (session.device or "Automatic") if auto else chosen.device.upper()
+    told = short_device(session.device) if auto else chosen.device.upper()
     row.menu("ISS_MT_device", text=told, icon="MEMORY")
     row.menu("ISS_MT_bundle", text=chosen.bundle, icon="MESH_MONKEY")
     on_cpu = session.device.lower().startswith("cpu") if auto else chosen.device == "cpu"
     if on_cpu and chosen.quality == "fine":
         draw_text(layout, context, "No GPU is used: Fine takes minutes, Draft seconds.", icon="INFO")
+
+
+def short_device(text: str) -> str:
+    """The backend's words for its device, cut to what a button holds: CPU, or the name of the GPU."""
+    kind, _, name = text.partition(" (")
+    if name and not kind.startswith("cpu"):
+        return name.rstrip(")")
+    return (kind.upper() if " " not in kind else kind) or "Automatic"
 
 
 def draw_generate(layout: Any, context: Any, session: Session) -> None:

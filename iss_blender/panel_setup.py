@@ -68,6 +68,8 @@ def draw_invitation(layout: Any, context: Any, session: Session) -> None:
     if failed:
         row = draw_trouble(layout, context, session.trouble)
         operator(row, "iss.copy", text="Copy Log", icon="COPYDOWN", what="setup")
+    elif session.backend.problem is not None and session.backend.problem.code != settings.FRESH:
+        draw_trouble(layout, context, session.backend.problem)
     else:
         draw_text(
             layout,

@@ -21,6 +21,8 @@ PACKAGE = (__package__ or "").rpartition(".")[0] or "iss_text_to_3d"
 ROOT = Path(__file__).resolve().parent.parent
 GREATEST_SEED = 2**31 - 1
 """Blender's own integer properties hold no more."""
+FRESH = "fresh"
+"""Code of the problem that nothing was set up yet, which is none to be alarmed about."""
 MANAGED, PYTHON, COMMAND = "MANAGED", "PYTHON", "COMMAND"
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
 """Variables of Blender's Python that would mislead the backend's."""
@@ -68,7 +70,7 @@ def backend_of_preferences() -> Backend:
         return Backend((str(python), *serve), ROOT, variables)
     folder = environment_folder()
     if not (folder / environment.STAMP_NAME).exists():
-        return Backend(problem=Trouble("The backend is not set up yet.", "Press Set up."))
+        return Backend(problem=Trouble("The backend is not set up yet.", "Press Set up.", FRESH))
     status = environment.check(folder)
     if not status.complete:
         return Backend(problem=Trouble(status.reason, "Press Set up to complete it."))

@@ -205,3 +205,25 @@ def test_an_object_edited_beyond_recognition_is_drawn(drawing: SimpleNamespace) 
     drawing.addon_timer.tick()
     with pytest.raises(RuntimeError, match="Select a finished result"):
         bpy.ops.iss.refine()
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("cpu (x86_64, 2 threads)", "CPU"),
+        ("cuda:0 (NVIDIA RTX, 24 GB)", "NVIDIA RTX, 24 GB"),
+        ("cuda", "CUDA"),
+        ("", "Automatic"),
+    ],
+)
+def test_the_device_fits_its_button(addon: SimpleNamespace, told: str, shown: str) -> None:
+    assert addon.panel.short_device(told) == shown
+
+
+def test_an_environment_of_an_older_version_says_what_is_to_do(drawing: SimpleNamespace) -> None:
+    folder = drawing.settings.environment_folder()
+    folder.mkdir(parents=True)
+    (folder / "setup.json").write_text("{}", "utf-8")
+    drawing.settings.apply_preferences()
+    text = drawing.draw().replace("\n", " ")
+    assert "no working Python environment" in text and "iss.set_up" in drawing.buttons

@@ -198,6 +198,7 @@ def test_the_iteration_slider_changes_the_mesh(stage: SimpleNamespace) -> None:
     width = obj.dimensions.x
     obj["iss_iteration"] = 2
     stage.settle()
+    stage.bpy.context.view_layer.update()
     assert obj["iss_iteration_shown"] == 2 and obj.dimensions.x > width
     assert record(stage, obj).best_step == 1
     obj["iss_iteration"] = 99
@@ -337,3 +338,17 @@ def test_the_doctor_reports_from_the_panel(stage: SimpleNamespace) -> None:
 def test_a_tick_of_an_idle_session_is_short(stage: SimpleNamespace) -> None:
     stage.make()
     assert stage.addon_timer.tick() == stage.session.IDLE_TICK_S
+
+
+def test_undoing_a_moved_slider_does_not_undo_itself(stage: SimpleNamespace) -> None:
+    stage.bpy.ops.ed.undo_push(message="start")
+    obj = stage.make()
+    obj["iss_iteration"] = 2
+    stage.bpy.ops.ed.undo_push(message="slider")  # as moving it in the panel does
+    stage.settle()
+    stage.bpy.ops.ed.undo()
+    stage.settle()
+    (obj,) = stage.results()
+    assert obj["iss_iteration"] == obj["iss_iteration_shown"] == 1
+    stage.bpy.ops.ed.undo()
+    assert stage.results() == []

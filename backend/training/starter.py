@@ -73,7 +73,7 @@ class StarterSettings(Settings):
     )
 
     flow: LoopSettings = LoopSettings(
-        steps=6000, batch=512, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
+        steps=4000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
     )
     regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
     components: int = bounded(64, 2, 256)
@@ -206,7 +206,7 @@ def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
 def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:
     encoded = _encoded(settings, folder)
     torch.manual_seed(settings.flow.seed)
-    mapper = FlowMapper(components=settings.components, bank_size=settings.bank)
+    mapper = FlowMapper(hidden=384, components=settings.components, bank_size=settings.bank)
     generator = torch.Generator().manual_seed(settings.flow.seed)
     whitening = Whitening.fit(encoded.codes, components=settings.components)
     mapper.set_space(whitening, draw_bank(encoded, settings.bank, generator))

@@ -22,6 +22,11 @@ def _rng(*numbers: int) -> np.random.Generator:
     return np.random.default_rng([7, *numbers])
 
 
+def _plain(text: str) -> str:
+    """Without the difference of a and an."""
+    return f" {text}".replace(" an ", " a ")
+
+
 def test_the_paper_categories_and_more_are_there() -> None:
     assert set(PAPER_CATEGORIES) <= set(CATEGORIES) and len(CATEGORIES) >= 20
     for name, category in CATEGORIES.items():
@@ -58,7 +63,9 @@ def test_captions_say_only_what_is_true(name: str) -> None:
         text = f" {caption.text}".replace(" an ", " a ")
         for fact, value in caption.facts.items():
             assert draw.facts[fact] == value
-            assert any(phrase.removeprefix("with ") in text for phrase in category.phrases[fact, value])
+            assert any(
+                _plain(phrase.removeprefix("with ")) in text for phrase in category.phrases[fact, value]
+            )
         main = next(iter(draw.paints.values()))
         if caption.color:
             words = [*COLOR_WORDS.get(main.color, ()), *PATTERN_WORDS.get(main.pattern, ())]

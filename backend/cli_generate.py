@@ -91,11 +91,11 @@ def _generate_one(
     stop: StopRequest,
     quiet: bool,
 ) -> None:
-    from backend.pipeline import generate
     from backend.results import write_result
+    from backend.style_chain import generate_styled, result_files
 
-    work = generate(bundle, recipe, stop=stop)
-    with ProgressDisplay(recipe.settings, quiet=quiet) as display:
+    work = generate_styled(bundle, recipe, stop=stop)
+    with ProgressDisplay(recipe.settings, quiet=quiet, styles=len(recipe.styles)) as display:
         while True:
             try:
                 event = next(work)
@@ -106,7 +106,7 @@ def _generate_one(
                 display.show(event)
             elif isinstance(event, Notice):
                 display.say(f"Warning: {event.message}")
-    paths = write_result(result, folder, formats=formats)
+    paths = write_result(result, folder, formats=formats, files=result_files(result))
     if not quiet:
         seconds = sum(result.seconds.values())
         score = result.scores[result.best_step]

@@ -11,19 +11,34 @@ from backend.events import Progress
 
 _LINE_SECONDS = 2.0
 """Least time between two plain lines of one phase."""
-_NAMES = {"propose": "proposing shapes", "guide": "text guidance", "mesh": "meshing"}
+_NAMES = {
+    "propose": "proposing shapes", "guide": "text guidance", "mesh": "meshing", "stylize": "stylizing"
+}  # fmt: skip
 
 
 class ProgressDisplay:
     """Shows the events of one job; use as a context manager."""
 
     def __init__(
-        self, settings: PipelineSettings, *, stream: TextIO | None = None, quiet: bool = False
+        self,
+        settings: PipelineSettings,
+        *,
+        stream: TextIO | None = None,
+        quiet: bool = False,
+        styles: int = 0,
+        shape_known: bool = False,
     ) -> None:
-        """A bar where `stream` (default stderr) is a terminal."""
+        """A bar where `stream` (default stderr) is a terminal.
+
+        styles: stylizations that follow. shape_known: there is nothing to propose and guide.
+        """
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._weights = _phase_weights(settings)
+        if shape_known:
+            self._weights = {"mesh": self._weights["mesh"]}
+        if styles:
+            self._weights["stylize"] = 2 * styles * self._weights["mesh"]
         self._start = time.monotonic()
         self._last_line = float("-inf")
         self._last_phase = ""

@@ -109,9 +109,11 @@ class DecoderDelta:
             "format": FORMAT,
             "bundle_sha256": self.bundle_sha256,
             "code_sha256": self.code_sha256,
-            "shapes": json.dumps(self.shapes, sort_keys=True),
+            "shapes": self.shapes,
         }
-        return save({key: self.stored[key].contiguous() for key in sorted(self.stored)}, about)
+        # One entry: safetensors writes several in no fixed order.
+        metadata = {"about": json.dumps(about, sort_keys=True)}
+        return save({key: self.stored[key].contiguous() for key in sorted(self.stored)}, metadata)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "DecoderDelta":
@@ -122,11 +124,10 @@ class DecoderDelta:
         try:
             stored = load(data)
             length = int.from_bytes(data[:8], "little")
-            about = json.loads(data[8 : 8 + length])["__metadata__"]
+            about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["about"])
             if about["format"] != FORMAT:
                 raise CheckpointError(f"The styled decoder has format {about['format']!r}.", remedy=_REMEDY)
-            shapes = json.loads(about["shapes"])
-            return cls(stored, about["bundle_sha256"], about["code_sha256"], shapes)
+            return cls(stored, about["bundle_sha256"], about["code_sha256"], about["shapes"])
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"The styled decoder cannot be read: {error}.", remedy=_REMEDY) from error
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from backend.mesh import TriMesh
 
-PHASES = ("propose", "guide", "mesh")
-"""In order: codes for the prompt (stage 1's mapper), text guidance (stage 2), surface extraction."""
+PHASES = ("propose", "guide", "mesh", "stylize")
+"""In order: codes for the prompt (stage 1's mapper), text guidance (stage 2), surface extraction, styles
+(stage 3, where asked for; a changed shape is meshed again)."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from backend.bundle_places import RECORD_NAME, find_bundles, resolve_bundle
 from backend.errors import BundleError, ImageError, SettingError
-from backend.recipe import PRESETS, Recipe, apply_preset, change_settings, check_prompt
+from backend.recipe import PRESETS, Recipe, Style, apply_preset, change_settings, check_prompt
 from iss_blender import protocol
 from iss_blender.protocol import Array, Fields
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from backend.events import Event
     from backend.mesh import TriMesh
     from backend.pipeline import Result
+    from backend.style_chain import Shape
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ def handler_table(
             "refine": work.refine,
             "blend": work.blend,
             "remesh": work.remesh,
+            "stylize": work.stylize,
+            "stylize_mesh": work.stylize_mesh,
             "models": work.models,
             "doctor": work.doctor,
             "free_memory": work.free,
@@ -143,10 +146,10 @@ class _Work:
     def generate(self, request: Request) -> Steps:
         """params: recipe (partial), preset, changes (phase -> fields), preview_every. Array `image_file`
         (uint8, the bytes of a picture file) stands for the recipe's image."""
-        from backend.pipeline import generate
+        from backend.style_chain import generate_styled
 
         recipe, bundle = yield from self._prepare(request)
-        result = yield from _relay(generate(bundle, recipe, preview_every=_preview_every(request)))
+        result = yield from _relay(generate_styled(bundle, recipe, preview_every=_preview_every(request)))
         return _result_reply(result)
 
     def refine(self, request: Request) -> Steps:
@@ -172,13 +175,61 @@ class _Work:
         return Reply({"recipe": recipe.to_dict(), "weight": weight}, {**_mesh_arrays(mesh), "code": code})
 
     def remesh(self, request: Request) -> Steps:
-        """The mesh of the array `code` with the recipe's mesh settings, such as another resolution."""
+        """The mesh of the array `code` with the recipe's mesh settings, such as another resolution. A styled
+        shape also needs the array `decoder` (uint8) of its result."""
         from backend.pipeline import decode
+        from backend.style_chain import decode_styled
 
         recipe, bundle = yield from self._prepare(request, worded=False)
         code = _code(request, "code", bundle)
-        mesh = yield from _relay(decode(bundle, recipe, code))
+        if recipe.styles or "decoder" in request.arrays:
+            mesh = yield from _relay(decode_styled(bundle, _shape(request, recipe, code)))
+        else:
+            mesh = yield from _relay(decode(bundle, recipe, code))
         return Reply({"recipe": recipe.to_dict()}, {**_mesh_arrays(mesh), "code": code})
+
+    def stylize(self, request: Request) -> Steps:
+        """A result in a new look. params: `recipe` of the result, `style` (style, mode, strength, seed),
+        changes (phase stylize), preview_every. Arrays: `code` [C], and `decoder` (uint8) where the result
+        was styled before. The reply adds `decoder` and, for texture, `iterate_colors` [S, N, 3] uint8."""
+        from backend.style_chain import stylize
+
+        style = _style(request)
+        recipe, bundle = yield from self._prepare(request, worded=False)
+        shape = _shape(request, recipe, _code(request, "code", bundle))
+        style = style.replace(settings=recipe.settings.stylize)
+        steps = stylize(bundle, shape, style, preview_every=_preview_every(request))
+        return _result_reply((yield from _relay(steps)))
+
+    def stylize_mesh(self, request: Request) -> Steps:
+        """The artist's own mesh in a new look; geometry stays. params: `recipe` (bundle, device), `style`,
+        `subject` (what it is, may be empty), changes, preview_every. Arrays: `vertices` [N, 3] y up,
+        `faces` [M, 3], and if wanted `colors` [N, 3] sRGB and `samples` [K, 3], points such as texels. The
+        reply holds `colors` [N, 3], `sample_colors` [K, 3], `iterate_colors` [S, N, 3] uint8."""
+        from backend.stylize_mesh import own_mesh, stylize_mesh
+
+        style = _style(request)
+        vertices, faces = _floats(request, "vertices"), request.arrays.get("faces")
+        if vertices is None or faces is None or not np.issubdtype(faces.dtype, np.integer):
+            raise SettingError("The mesh came without vertices or faces.", remedy="Send both as arrays.")
+        mesh = own_mesh(vertices, faces.astype(np.int32), _floats(request, "colors"))
+        recipe, bundle = yield from self._prepare(request, worded=False)
+        steps = stylize_mesh(
+            bundle, mesh, style.replace(settings=recipe.settings.stylize), recipe.settings,
+            subject=str(request.params.get("subject", "")), samples=_floats(request, "samples"),
+            preview_every=_preview_every(request),
+        )  # fmt: skip
+        painted = yield from _relay(steps)
+        fields = {
+            "style": painted.style.to_dict(),
+            "scores": list(painted.scores),
+            "best_step": painted.best_step,
+            "iterate_steps": list(painted.iterate_steps),
+            "bundle": bundle.name,
+            "warnings": [notice.message for notice in painted.notices],
+        }
+        arrays = {"colors": painted.mesh.colors, "sample_colors": painted.sample_colors}
+        return Reply(fields, {**arrays, "iterate_colors": painted.iterates})
 
     def models(self, request: Request) -> Steps:
         """The installed bundles; with `verify` the hashes of their files are checked too."""
@@ -324,11 +375,43 @@ def _mesh_arrays(mesh: "TriMesh") -> dict[str, Array]:
 
 def _result_reply(result: "Result") -> Reply:
     from backend.results import describe_result
+    from backend.style_chain import StyledResult, result_files
 
     fields = describe_result(result)
     del fields["code"]  # crosses exactly, as an array
     fields["backend_version"] = backend_version()
-    return Reply(fields, {**_mesh_arrays(result.mesh), "code": result.code, "codes": result.codes})
+    arrays = {**_mesh_arrays(result.mesh), "code": result.code, "codes": result.codes}
+    for contents in result_files(result).values():
+        arrays["decoder"] = np.frombuffer(contents, np.uint8)
+    if isinstance(result, StyledResult) and result.iterates is not None:
+        arrays["iterate_colors"] = result.iterates
+        fields["iterate_steps"] = list(result.iterate_steps)
+    return Reply(fields, arrays)
+
+
+def _style(request: Request) -> Style:
+    values = request.params.get("style", {})
+    if not isinstance(values, dict):
+        raise SettingError(f"style is {values!r:.40}.", remedy="Give the style as an object.")
+    style = Style.from_dict(values)
+    return style.replace(style=check_prompt(style.style))
+
+
+def _shape(request: Request, recipe: Recipe, code: Array) -> "Shape":
+    from backend.decoder_delta import DecoderDelta
+    from backend.style_chain import Shape
+
+    data = request.arrays.get("decoder")
+    if data is None:
+        return Shape(recipe, code)
+    if data.dtype != np.uint8 or data.ndim != 1:
+        raise SettingError(f"The decoder came as {data.dtype} {data.shape}.", remedy="Send the file's bytes.")
+    return Shape(recipe, code, DecoderDelta.from_bytes(data.tobytes()))
+
+
+def _floats(request: Request, name: str) -> Array | None:
+    array = request.arrays.get(name)
+    return None if array is None else array.astype(np.float32)
 
 
 def _code(request: Request, name: str, bundle: "Bundle") -> Array:

@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from backend.errors import OutputError, SettingError
@@ -57,8 +59,17 @@ def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
     return formats
 
 
-def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FORMATS) -> list[Path]:
-    """Write mesh.glb, mesh.ply (as asked), preview.png and result.json; returns their paths."""
+def write_result(
+    result: Result,
+    folder: Path,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+) -> list[Path]:
+    """Write mesh.glb, mesh.ply (as asked), preview.png and result.json; returns their paths.
+
+    files: name -> contents of further files that belong to the result, such as a tuned decoder.
+    """
     meshes = [f"mesh.{name}" for name in check_formats(formats)]
     record = json.dumps(describe_result(result), indent=2) + "\n"
     strip = turntable_strip(result.mesh, views=_PREVIEW_VIEWS, size=_PREVIEW_SIZE)
@@ -70,7 +81,9 @@ def write_result(result: Result, folder: Path, *, formats: tuple[str, ...] = FOR
             save_mesh(result.mesh, staging / name)
         save_png(strip, staging / "preview.png")
         write_file(staging / "result.json", record.encode())
-        paths = [folder / name for name in (*meshes, "preview.png", "result.json")]
+        for name, contents in files.items():
+            write_file(staging / name, contents)
+        paths = [folder / name for name in (*meshes, *files, "preview.png", "result.json")]
         for path in paths:
             os.replace(staging / path.name, path)
     except OSError as error:

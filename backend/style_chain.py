@@ -31,7 +31,15 @@ from backend.ranking import evaluation_cameras
 from backend.recipe import Recipe, Style, change_settings, check_prompt, read_recipe
 from backend.rendering.surface_views import field_views
 from backend.styled_field import StyledField
-from backend.stylize import DecoderPaint, StyleStep, paint_style, pool_cameras, style_feature
+from backend.stylize import (
+    DecoderPaint,
+    StyleStep,
+    is_kept,
+    pack_colors,
+    paint_style,
+    pool_cameras,
+    style_feature,
+)
 from backend.stylize_shape import tune_shape
 from backend.svr.base import Field
 
@@ -48,7 +56,9 @@ class StyledResult(Result):
     delta: DecoderDelta | None = None
     """The tuned decoder, all styles of the recipe together."""
     iterates: NDArray[np.uint8] | None = None
-    """[scores, N, 3] vertex colours of every iteration, 0 to 255 (texture only)."""
+    """[K, N, 3] vertex colours of some iterations and, last, of the result, 0 to 255 (texture only)."""
+    iterate_steps: tuple[int, ...] = ()
+    """Their numbers among `scores`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,12 @@ def read_shape(folder: Path) -> Shape:
         )
     delta = DecoderDelta.load(folder) if recipe.styles else None
     return Shape(recipe, np.asarray(code, dtype=np.float32), delta)
+
+
+def result_files(result: Result) -> dict[str, bytes]:
+    """What a result's folder holds beside its meshes and record: the tuned decoder of a styled one."""
+    delta = getattr(result, "delta", None)
+    return {FILE_NAME: delta.to_bytes()} if delta is not None else {}
 
 
 def generate_styled(
@@ -142,7 +158,8 @@ def stylize(
         notices=tuple(job.notices),
         stopped=job.stopped,
         delta=job.delta,
-        iterates=job.iterates,
+        iterates=pack_colors([colors for _, colors in job.kept]),
+        iterate_steps=tuple(number for number, _ in job.kept),
     )
 
 
@@ -173,7 +190,7 @@ class _Job:
         self.scores: tuple[float, ...] = ()
         self.best_step = 0
         self.stopped = False
-        self.iterates: NDArray[np.uint8] | None = None
+        self.kept: list[tuple[int, NDArray[np.float32]]] = []
         self.generator = torch.Generator().manual_seed(style.seed)
 
     def run(self) -> Iterator[Event]:
@@ -217,6 +234,7 @@ class _Job:
         final = self.delta.apply(_plain_field(self.bundle, self.shape))
         if texture:
             self.mesh = dataclasses.replace(self.mesh, colors=self._colors(final))
+            self.kept.append((self.best_step, self.mesh.colors))
         else:
             pieces = self.mesh.component_count()
             self.mesh = _largest((yield from _extract(self.bundle, recipe, final)), pieces)
@@ -243,24 +261,25 @@ class _Job:
             precision=self.shape.recipe.precision,
         )
         more = self.style.settings.steps - settings.steps
-        colors: list[NDArray[np.float32]] = []
         best = paint.state()
+        told = 0
         for step in steps:
             self.best_step, self.scores = step.best_step, step.scores
-            if len(step.scores) > len(colors) and settings.steps:
-                colors.append(self._colors(paint.field()))
+            fresh, told = len(step.scores) > told, len(step.scores)
+            shown = fresh and settings.steps and (self._previews(step) or is_kept(told - 1, settings.steps))
+            colors = self._colors(paint.field()) if shown else None
+            if colors is not None and is_kept(told - 1, settings.steps):
+                self.kept.append((told - 1, colors))
             if step.improved:
                 best = paint.state()
             yield Progress("stylize", step.step, step.total + more, step.score)
-            if self._previews(step) and settings.steps:
-                yield Preview(dataclasses.replace(self.mesh, colors=colors[-1]), len(step.scores) - 1)
+            if colors is not None and self._previews(step):
+                yield Preview(dataclasses.replace(self.mesh, colors=colors), told - 1)
             # Only once new colours are there: before, there is nothing to keep.
             if step.best_step and step.step < step.total and self.stop():
                 self.stopped = True
                 paint.restore(best)
                 break
-        if colors:
-            self.iterates = np.round(255 * np.stack(colors)).astype(np.uint8)
 
     def _tune_shape(self, start: StyledField) -> Generator[Event, None, StyledField]:
         recipe, settings = self.shape.recipe, self.style.settings

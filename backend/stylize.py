@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.cameras import Cameras, random_cameras
@@ -26,6 +28,9 @@ from backend.svr.base import Field
 from backend.texture_start import Encode, choose_start, count_start_steps
 
 logger = logging.getLogger(__name__)
+
+KEPT_ITERATES = 8
+"""About how many iterates' colours are kept."""
 
 State = list[Tensor]
 """The numbers of a Paint at one time."""
@@ -138,6 +143,16 @@ def count_steps(settings: StylizeSettings) -> int:
     """Steps that `paint_style` tells of: search, fit, tuning."""
     searched = count_start_steps(settings)
     return searched + (settings.fit_steps if searched else 0) + settings.steps
+
+
+def is_kept(number: int, steps: int) -> bool:
+    """Whether the colours of iterate `number` are kept for looking back: the first two and some others."""
+    return number <= 1 or number % math.ceil(max(1, steps) / KEPT_ITERATES) == 0
+
+
+def pack_colors(colors: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8] | None:
+    """Colours [K, N, 3] of K iterates as bytes; None without any."""
+    return np.round(255 * np.stack(colors)).astype(np.uint8) if colors else None
 
 
 def paint_style(

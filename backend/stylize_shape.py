@@ -77,7 +77,7 @@ def tune_shape(
     for step in range(1, settings.steps + 1):
         if render.grid_resolution and (step - 1) % _GRID_AGE == 0:
             grid = build_grid(field, render.grid_resolution, render.iso_logit, device=device)
-        loss = _loss(
+        loss = shape_loss(
             clip, feature, field, original, surface, settings, strength, stage2, render, generator,
             precision, grid,
         )  # fmt: skip
@@ -106,7 +106,7 @@ def tune_shape(
     return best
 
 
-def _loss(
+def shape_loss(
     clip: ClipEncoder,
     feature: Tensor,
     field: StyledField,
@@ -120,7 +120,10 @@ def _loss(
     precision: str,
     grid: OccupancyGrid | None,
 ) -> Tensor:
-    """CLIP loss and background loss as for texture, 3D prior over strength, white removal."""
+    """Weighted sum of CLIP loss and background loss as for texture, 3D prior over strength, white removal.
+
+    Arguments as in `tune_shape`; grid: of nearly the same field, or None.
+    """
     cameras = random_cameras(
         settings.views, generator, distance=stage2.distance, elevation_deg=stage2.elevation_deg
     ).to(feature.device)

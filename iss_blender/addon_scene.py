@@ -201,7 +201,7 @@ def _add(work: SceneWork, place: Place, record: ObjectRecord, object_id: str) ->
     left = row[-1] if row else find_object(place.beside)
     if left is not None:
         _stand_right_of(obj, left, GAP * place.height)
-    _select(obj)
+    select_only(obj)
     mesh_import.show_colors_in_solid([window.screen for window in bpy.context.window_manager.windows])
     return obj
 
@@ -212,7 +212,8 @@ def _stand_right_of(obj: "bpy.types.Object", left: "bpy.types.Object", gap: floa
     obj.location = (right_edge + gap - own_left, left.location.y, left.location.z)
 
 
-def _select(obj: "bpy.types.Object") -> None:
+def select_only(obj: "bpy.types.Object") -> None:
+    """Make it the active and only selected object, unless the artist is in the middle of editing one."""
     layer = bpy.context.view_layer
     active = layer.objects.active
     if (active is not None and active.mode != "OBJECT") or obj.name not in layer.objects:

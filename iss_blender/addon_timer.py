@@ -74,13 +74,21 @@ def _tick(session: sessions.Session) -> None:
         changed = True
     if session.scene_work and not addon_scene.is_hands_on():
         changed = addon_scene.carry_out_one(session) or changed
-    wish = addon_scene.follow_sliders(session, getattr(bpy.context, "active_object", None))
-    if wish is not None:
-        changed = True
-        if session.submit(wish, kept=False) is None:
-            addon_scene.drop_wish(getattr(bpy.context, "active_object", None))
+    for obj in _active_objects():
+        wish = addon_scene.follow_sliders(session, obj)
+        if wish is not None:
+            changed = True
+            if session.submit(wish, kept=False) is None:
+                addon_scene.drop_wish(obj)
     if changed or (session.is_working and time.monotonic() - _last_redraw > REDRAW_S):
         redraw()
+
+
+def _active_objects() -> "list[bpy.types.Object]":
+    """The active object of every window; a timer's own context has none where it runs without a window."""
+    layers = [window.view_layer for window in bpy.context.window_manager.windows]
+    found = [layer.objects.active for layer in layers or [bpy.context.view_layer]]
+    return [obj for obj in found if obj is not None]
 
 
 @bpy.app.handlers.persistent

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import StringProperty
 
 from . import object_marks, settings
-from .addon_scene import board_objects, find_object, own_id
+from .addon_scene import board_objects, find_object, own_id, select_only
 from .assets import mark_as_asset
 from .bake import BakeError, bake_colors
 from .job_requests import (
@@ -97,8 +97,13 @@ class ISS_OT_regenerate(ResultOperator, bpy.types.Operator):
     bl_idname, bl_label = "iss.regenerate", "Regenerate"
 
     def work(self, context: Any, session: Session, obj: Any, record: ObjectRecord) -> None:
-        chosen = context.scene.iss
-        request = regenerate_request(record, in_place(obj, record), preview_every=chosen.preview_every)
+        chosen, place = context.scene.iss, in_place(obj, record)
+        if object_marks.BLEND in obj:
+            codes = (object_marks.code_of(obj, key) for key in (object_marks.CODE_A, object_marks.CODE_B))
+            weight = float(obj[object_marks.BLEND])
+            request = blend_request(record.recipe, *codes, place, weight=weight, title=obj.name)
+        else:
+            request = regenerate_request(record, place, preview_every=chosen.preview_every)
         submit(session, on_device(request, chosen))
 
 
@@ -190,6 +195,7 @@ class ISS_OT_promote(SessionOperator, bpy.types.Operator):
         )
         submit(session, on_device(request, chosen))
         discard_others(session, obj, board)
+        select_only(obj)
 
 
 class ISS_OT_discard_board(SessionOperator, bpy.types.Operator):
@@ -216,10 +222,7 @@ class ISS_OT_select_result(SessionOperator, bpy.types.Operator):
         obj = find_object(self.object_id)
         if obj is None or obj.name not in context.view_layer.objects:
             raise Refusal("This object is not in the scene any more.")
-        for other in context.selected_objects:
-            other.select_set(False)
-        obj.select_set(True)
-        context.view_layer.objects.active = obj
+        select_only(obj)
 
 
 class ISS_OT_copy_recipe(ResultOperator, bpy.types.Operator):

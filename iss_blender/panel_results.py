@@ -44,7 +44,8 @@ class ISS_PT_result(SidebarPanel, bpy.types.Panel):
         if record is None:
             draw_text(layout, context, "The recipe on this object cannot be read any more.", icon="ERROR")
             return
-        draw_text(layout, context, record.prompt or "From an image", icon="MESH_DATA")
+        words = obj.name if object_marks.BLEND in obj else record.prompt or "From an image"
+        draw_text(layout, context, words, icon="MESH_DATA")
         if record.preview:
             layout.label(text="Still being made", icon="SORTTIME")
             return
@@ -126,7 +127,10 @@ class ISS_PT_board(SidebarPanel, bpy.types.Panel):
             object_id = str(obj.get(object_marks.ID, ""))
             score = "" if record.score is None else f"{record.score:.3f}"
             icon = "FUND" if best is not None and record.score == best else "DOT"
-            text = f"{score}  seed {record.recipe.get('seed', 0)}"
+            if object_marks.BLEND in obj:
+                text = f"in between, {100 * float(obj[object_marks.BLEND]):.0f}%"
+            else:
+                text = f"{score}  seed {record.recipe.get('seed', 0)}"
             operator(row, "iss.select_result", text=text, icon=icon, object_id=object_id)
             if obj == active:
                 row.label(text="", icon="RESTRICT_SELECT_OFF")

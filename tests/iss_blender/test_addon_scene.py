@@ -191,6 +191,10 @@ def test_blend_makes_an_in_between_with_a_slider(stage: SimpleNamespace) -> None
     stage.settle()
     assert record(stage, mixed).code.tolist() == pytest.approx(record(stage, b).code.tolist())
     assert mixed["iss_blend_shown"] == 1.0 and len(stage.results()) == 3
+    assert stage.ops.regenerate() == {"FINISHED"}
+    stage.settle()
+    assert record(stage, mixed).code.tolist() == pytest.approx(record(stage, b).code.tolist())
+    assert mixed["iss_blend"] == 1.0
 
 
 def test_the_iteration_slider_changes_the_mesh(stage: SimpleNamespace) -> None:
@@ -217,6 +221,7 @@ def test_a_board_is_a_row_of_drafts_and_promoting_keeps_one(stage: SimpleNamespa
     assert stage.ops.promote(object_id=chosen_one["iss_id"]) == {"FINISHED"}
     stage.settle()
     assert stage.results() == [chosen_one] and "iss_board" not in chosen_one
+    assert stage.bpy.context.view_layer.objects.active == chosen_one
     assert record(stage, chosen_one).codes[0].tolist() == code
 
 

@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from backend.clip_encoder import build_tiny_clip
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
 from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
 from backend.training.align import Encoded, FlowLoss
+from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
 from backend.training.starter import read_settings
 from backend.whitening import Whitening
+from backend.word_tokenizer import WordTokenizer
 
 TINY = CorpusSettings(seed=3, shapes=4, views=2, image_size=32, uniform_points=64, near_points=64, captions=2)
 
@@ -108,3 +111,22 @@ def test_settings_file_changes_one_part(tmp_path: Path) -> None:
     path.write_text('{"svr": {"stepz": 7}}')
     with pytest.raises(SettingError, match="stepz"):
         read_settings(path)
+
+
+def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: Path) -> None:
+    """Four shapes of four categories: a few steps bring both kinds of loss well down."""
+    corpus = open_corpus(corpus_folder)
+    words = WordTokenizer.from_captions((c for r in corpus.records for c in r["captions"]), context_length=24)
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8},
+        "text_cfg": {"width": 16, "heads": 2, "layers": 1},
+    }
+    torch.manual_seed(0)
+    student = ClipStudent(build_tiny_clip(config, words), classes_of(corpus), 16)
+    assert len(student.classes["category"]) == 4
+    loss = ContrastiveLoss(student, corpus, 4)
+    settings = LoopSettings(steps=160, learning_rate=3e-3, warmup=5, checkpoint_every=160)
+    first, *_, last = list(run_loop("clip", student, loss, settings, tmp_path))
+    assert last.losses["contrastive"] < 0.7 * first.losses["contrastive"]
+    assert last.losses["category"] < 0.7 * first.losses["category"]

@@ -38,12 +38,13 @@ needs_program = pytest.mark.skipif(bool(missing()), reason=missing() or "it is t
 
 
 def run_blender(folder: Path, *options: str, display: bool = False) -> "subprocess.CompletedProcess[str]":
-    """Run Blender; `folder` is seen inside at the same path and holds its user folder."""
+    """Run Blender; `folder` is seen inside at the same path and holds its user folder and home."""
     command = make_blender.chroot_command(
         ["blender", *options],
         display=display,
         binds=[*make_blender.backend_binds(), folder],
-        variables=[f"BLENDER_USER_RESOURCES={folder / 'user'}"],
+        # A home of its own: bundles in another one would be taken for those that ship.
+        variables=[f"BLENDER_USER_RESOURCES={folder / 'user'}", f"HOME={folder / 'home'}"],
         directory=ROOT,
     )
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)

@@ -232,7 +232,8 @@ def _normal(x: float, y: float, z: float, kinds: np.ndarray, frames: np.ndarray,
 @_JIT
 def trace(origin: np.ndarray, directions: np.ndarray, light: np.ndarray, ambient: float, box: np.ndarray,
           kinds: np.ndarray, frames: np.ndarray, params: np.ndarray, outlines: np.ndarray,
-          materials: np.ndarray, rgb: np.ndarray, depth: np.ndarray, normals: np.ndarray) -> None:  # fmt: skip
+          materials: np.ndarray, rgb: np.ndarray, depth: np.ndarray,
+          normals: np.ndarray) -> None:  # fmt: skip
     """Sphere trace rays origin[3] + t * directions[N, 3] (camera-space depth 1 per unit t) inside `box`
     [2, 3] (lowest and highest corner of the shape).
 

@@ -274,7 +274,7 @@ def _guide(
     recipe: Recipe,
     feature: Tensor,
     start: Tensor,
-    judge: Callable[[Tensor], Score],
+    judge: Judge,
     record: _Record,
     stop: Callable[[], bool],
     preview_every: int,

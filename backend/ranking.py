@@ -15,7 +15,7 @@ from backend.clip_encoder import ClipEncoder
 from backend.config import MapperSettings, RenderSettings, Stage2Settings
 from backend.device import autocast
 from backend.rendering.implicit import Views, render_views
-from backend.rendering.occupancy_grid import OccupancyGrid, build_grid
+from backend.rendering.occupancy_grid import OccupancyGrid, build_grid, refresh_grid
 from backend.svr.base import SvrModel
 
 _GRID = 32
@@ -64,12 +64,20 @@ class Judge:
         self._cameras = evaluation_cameras(stage2).to(feature.device)
 
     @torch.no_grad()
-    def __call__(self, code: Tensor) -> Score:
-        """The score of a code [C]."""
-        views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render)
-        clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
+    def __call__(self, code: Tensor, carried: OccupancyGrid | None = None) -> Score:
+        """The score of a code [C].
+
+        carried: the grid of a code shortly before, which is refreshed where the score needs no more; without
+        it one is built. Where the volume counts it is always built: a carried grid misses new pieces.
+        """
         weights = self._weights
-        if self._svr.spec.explicit or (weights.uncertainty_weight == 0 and weights.pieces_weight == 0):
+        counts_volume = bool(weights.uncertainty_weight or weights.pieces_weight)
+        grid = None
+        if carried is not None and not counts_volume:
+            grid = refresh_grid(self._svr.field(code[None]), carried, self._render.iso_logit)
+        views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render, grid=grid)
+        clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
+        if self._svr.spec.explicit or not counts_volume:
             return Score(total=clip, clip=clip, grid=views.grid)
         grid = views.grid or build_grid(
             self._svr.field(code[None]), _GRID, self._render.iso_logit, device=code.device

@@ -7,7 +7,6 @@ the start.
 
 import copy
 import logging
-import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -15,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.cameras import random_cameras
+from backend.cameras import Cameras, random_cameras
 from backend.clip_encoder import ClipEncoder
 from backend.config import RenderSettings, Stage2Settings
 from backend.errors import NumericalError
 from backend.losses import background_loss, clip_loss
 from backend.ranking import Score, render_code, view_features
+from backend.rendering.implicit import Views
 from backend.rendering.occupancy_grid import OccupancyGrid
 from backend.svr.base import SvrModel
 from backend.whitening import Whitening
@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 _SMALLEST_CROP = 0.75
 """Side of the smallest random crop, relative to the view."""
-_BACKGROUND_STRIDE = 3
+BACKGROUND_STRIDE = 5
 """Every how manieth row and column of the missed rays the background loss looks at."""
+GRID_AGE = 10
+"""Iterations after which the carried occupancy grid is built anew, so that no new piece stays unseen."""
 _FLAT_SHARE = 0.5
 """Share of views whose white background is replaced by a random flat colour."""
 
@@ -57,7 +59,7 @@ def guide(
     whitening: Whitening,
     feature: Tensor,
     start: Tensor,
-    judge: Callable[[Tensor], Score],
+    judge: Callable[[Tensor, OccupancyGrid | None], Score],
     settings: Stage2Settings,
     render: RenderSettings,
     generator: torch.Generator,
@@ -65,40 +67,46 @@ def guide(
 ) -> Generator[GuidanceStep, None, Tensor]:
     """Yield after the start and after every iteration; return the best code [C].
 
-    feature: [F], unit length. start: [C], from stage 1. mapper: tuned where settings.target is "mapper".
+    feature: [F], unit length. start: [C], from stage 1. judge: of a code, with the grid of the code before
+    where that may be carried over; its grid serves the next iteration.
+    mapper: tuned where settings.target is "mapper".
     An iterate becomes the best when its total rises and its CLIP score is not below the start's.
     NumericalError where the loss is not finite; the steps yielded until then stay valid.
     """
     moving = _moving_code(settings, mapper, whitening, feature, start)
     optimizer = torch.optim.Adam(moving.parameters(), lr=settings.learning_rate)
-    first = judge(start)
+    first = judge(start, None)
     best_step, best_score, best_code = 0, first, start
     yield GuidanceStep(0, settings.steps, first, start, 0, start)
     grid = first.grid
     for step in range(1, settings.steps + 1):
-        loss = _loss(clip, svr, moving, feature, settings, render, generator, precision, grid)
-        loss_value = float(loss.detach())
-        if not math.isfinite(loss_value):
-            raise NumericalError(
-                f"Text guidance gave a loss of {loss_value} at step {step}.",
-                remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
-            )
+        cameras = random_cameras(
+            settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
+        ).to(feature.device)
+        loss, _ = guidance_loss(
+            clip, svr, moving(), cameras, feature, settings, render,
+            generator=generator, precision=precision, grid=grid,
+        )  # fmt: skip
+        if settings.drift_weight:
+            loss = loss + settings.drift_weight * moving.drift()
         optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:  # a shape that no ray hits cannot be improved
             loss.backward()
             optimizer.step()
         with torch.no_grad():
             code = moving()
-        if not torch.isfinite(code).all():
+        # Asked once, after the step: every question makes an accelerator wait.
+        if not bool(torch.isfinite(code).all() & torch.isfinite(loss.detach())):
             raise NumericalError(
-                f"Text guidance gave a shape code that is not finite at step {step}.",
+                f"Text guidance gave a loss of {float(loss.detach())} or a shape code that is not finite "
+                f"at step {step}.",
                 remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
             )
-        score = judge(code)
+        score = judge(code, None if step % GRID_AGE == 0 else grid)
         grid = score.grid
         if score.total > best_score.total and score.clip >= first.clip:
             best_step, best_score, best_code = step, score, code
-        logger.debug("stage 2 step %d: loss %.4f, score %.4f", step, loss_value, score.total)
+        logger.debug("stage 2 step %d: score %.4f", step, score.total)
         yield GuidanceStep(step, settings.steps, score, code, best_step, best_code)
     return best_code
 
@@ -150,37 +158,32 @@ def _moving_code(
     return _CodeOffset(start, whitening)
 
 
-def _loss(
+def guidance_loss(
     clip: ClipEncoder,
     svr: SvrModel,
-    moving: _CodeOffset | _TunedMapper,
+    code: Tensor,
+    cameras: Cameras,
     feature: Tensor,
     settings: Stage2Settings,
     render: RenderSettings,
+    *,
     generator: torch.Generator,
-    precision: str,
-    grid: OccupancyGrid | None,
-) -> Tensor:
-    """clip_weight * sum of (1 - cosine) + background_weight * background loss + drift penalty.
+    precision: str = "float32",
+    grid: OccupancyGrid | None = None,
+) -> tuple[Tensor, Views]:
+    """clip_weight * sum of (1 - cosine) + background_weight * background loss of a code [C], and its views.
 
-    grid: of the present code, as the judge has built it.
+    grid: of this code or nearly this code; without it one is built.
     """
-    cameras = random_cameras(
-        settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
-    ).to(feature.device)
-    stride = _BACKGROUND_STRIDE if settings.background_weight else 0
-    views = render_code(
-        svr, moving(), cameras, settings.view_size, render, background_stride=stride, grid=grid
-    )
+    stride = BACKGROUND_STRIDE if settings.background_weight else 0
+    views = render_code(svr, code, cameras, settings.view_size, render, background_stride=stride, grid=grid)
     images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
     loss = settings.clip_weight * clip_loss(view_features(clip, images, precision), feature)
     if settings.background_weight and views.background_rgb is not None:  # explicit models have none
         loss = loss + settings.background_weight * background_loss(
             views.background_rgb, views.background_mask
         )
-    if settings.drift_weight:
-        loss = loss + settings.drift_weight * moving.drift()
-    return loss
+    return loss, views
 
 
 def augment(images: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
@@ -189,12 +192,14 @@ def augment(images: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     mask: [V, H, W], true on the object.
     """
     count, size = images.shape[0], images.shape[1]
-    draws = torch.rand(count, 7, generator=generator, device=generator.device).to(images.device)
+    draws = torch.rand(count, 7, generator=generator, device=generator.device)
+    crops = draws[:, 4:].tolist()
+    draws = draws.to(images.device)
     flat = draws[:, None, None, 1:4].expand_as(images)
     recolored = torch.where(mask[..., None], images, flat)
     images = torch.where((draws[:, 0] < _FLAT_SHARE)[:, None, None, None], recolored, images)
     cropped = []
-    for image, (share, top, left) in zip(images, draws[:, 4:].tolist(), strict=True):
+    for image, (share, top, left) in zip(images, crops, strict=True):
         side = max(1, round(size * (_SMALLEST_CROP + (1 - _SMALLEST_CROP) * share)))
         row, column = int(top * (size - side + 1)), int(left * (size - side + 1))
         crop = image[row : row + side, column : column + side].permute(2, 0, 1)[None]  # [1, 3, side, side]

@@ -86,7 +86,7 @@ def render_views(
         crossings.entered.reshape(-1)[hits][None],
     )
     colors = field.color(points)
-    evaluations += 2 * len(hits)
+    evaluations += (2 if torch.is_grad_enabled() else 1) * len(hits)
     if settings.shading == "lambert":
         lights = head_lights(cameras.world_mat)[hits // (size * size)][None]
         colors = lambert(colors, surface_normals(field, points, settings.normal_step), lights)

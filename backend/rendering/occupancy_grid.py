@@ -19,6 +19,8 @@ BASE_CELLS = 32
 """Cells per axis up to which every corner is evaluated; beyond, only corners near the surface."""
 NEARNESS = 0.25
 """Logits within this share of the usual step per cell of the surface count as near it."""
+FOLLOWED = 4
+"""Cells that a refreshed grid follows a moving surface."""
 CHUNK = {"cpu": 8192}
 """Points per decoder call without gradients, by device type: on CPU what stays in the cache."""
 DEFAULT_CHUNK = 1 << 18
@@ -83,11 +85,21 @@ def build_grid(
 
 
 def refresh_grid(field: Field, grid: OccupancyGrid, iso_logit: float = 0.0) -> OccupancyGrid:
-    """The grid of a field that moved by less than a cell: only corners near the surface are asked again."""
+    """The grid of a field that moved little: only corners near the surface are asked again.
+
+    The surface is followed wherever it went from there; a piece that appears elsewhere is not seen.
+    """
+    field = field.detach()
     with torch.no_grad():
-        logits = grid.logits.clone()
-        wanted = _touched_corners(_near_cells(logits, grid.margin))
-        count = _evaluate_corners(field.detach(), logits, wanted, iso_logit)
+        logits, count = grid.logits.clone(), 0
+        asked = torch.zeros_like(logits, dtype=torch.bool)
+        for _ in range(FOLLOWED):
+            wanted = _touched_corners(_near_cells(logits, grid.margin)) & ~asked
+            fresh = _evaluate_corners(field, logits, wanted, iso_logit)
+            if not fresh:
+                break
+            asked |= wanted
+            count += fresh
     return _finished(logits, count)
 
 

@@ -52,3 +52,18 @@ def test_the_total_is_the_score_less_weighted_penalties(grid_resolution: int) ->
     assert judge(torch.tensor([-10.0, 0.0, 0.0, 0.0])).pieces == 1
     plain = Judge(encoder, svr, feature, stage2=TINY_SETTINGS.stage2, render=render, mapper=MapperSettings())
     assert plain(torch.zeros(CODE_SIZE)).total == pytest.approx(score.clip)
+
+
+def test_a_carried_grid_is_refreshed_unless_the_volume_counts() -> None:
+    encoder, svr = tiny_encoder(), tiny_svr()
+    feature = encoder.encode_text(["a red chair"])[0]
+    render = TINY_SETTINGS.render.replace(grid_resolution=32)
+    stage2 = TINY_SETTINGS.stage2
+    near = torch.tensor([0.4, 0.0, 0.0, 0.0])  # radius 0.32 instead of 0.3
+    for weight in (0.0, 2.0):
+        weights = MapperSettings(uncertainty_weight=weight)
+        judge = Judge(encoder, svr, feature, stage2=stage2, render=render, mapper=weights)
+        start = judge(torch.zeros(CODE_SIZE))
+        built, carried = judge(near), judge(near, start.grid)
+        assert carried.total == pytest.approx(built.total, abs=1e-4)
+        assert (carried.grid.evaluations < 0.4 * built.grid.evaluations) == (weight == 0)

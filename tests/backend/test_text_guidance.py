@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backend.config import RenderSettings, Stage2Settings
+from backend.config import MapperSettings, RenderSettings, Stage2Settings
 from backend.errors import NumericalError
-from backend.ranking import Score
-from backend.text_guidance import GuidanceStep, augment, guide
+from backend.ranking import Judge, Score
+from backend.rendering.occupancy_grid import OccupancyGrid
+from backend.text_guidance import GRID_AGE, GuidanceStep, augment, guide
 from backend.whitening import Whitening
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, tiny_svr
 
@@ -26,7 +27,9 @@ class MeanColor(nn.Module):
 
 
 def _steps(
-    judge: Callable[[Tensor], Score] = lambda code: Score(total=float(code[1]), clip=float(code[1])),
+    judge: Callable[[Tensor, OccupancyGrid | None], Score] = lambda code, grid: Score(
+        total=float(code[1]), clip=float(code[1])
+    ),
     whitening: Whitening = WHITENING,
     mapper: nn.Module | None = None,
     render: RenderSettings = TINY_SETTINGS.render,
@@ -77,17 +80,19 @@ def test_the_offset_stays_in_the_whitened_directions() -> None:
 
 def test_the_best_iterate_is_kept_and_never_worse_than_the_start() -> None:
     totals = iter([0.0, 0.3, 0.9, 0.5, -1.0])
-    seen, best = _run(_steps(judge=lambda code: Score(total=(total := next(totals)), clip=max(total, 0.0))))
+    seen, best = _run(
+        _steps(judge=lambda code, grid: Score(total=(total := next(totals)), clip=max(total, 0.0)))
+    )
     assert [step.best_step for step in seen] == [0, 1, 2, 2, 2]
     assert torch.equal(best, seen[2].code)
     falling = iter([0.0, -0.1, -0.2, -0.3, -0.4])
-    _, best = _run(_steps(judge=lambda code: Score(total=(total := next(falling)), clip=total)))
+    _, best = _run(_steps(judge=lambda code, grid: Score(total=(total := next(falling)), clip=total)))
     assert torch.equal(best, START)
 
 
 def test_a_better_total_with_a_lower_clip_score_is_refused() -> None:
     totals = iter([0.0, 1.0, 2.0, 3.0, 4.0])
-    _, best = _run(_steps(judge=lambda code: Score(total=(total := next(totals)), clip=-total)))
+    _, best = _run(_steps(judge=lambda code, grid: Score(total=(total := next(totals)), clip=-total)))
     assert torch.equal(best, START)
 
 
@@ -124,6 +129,29 @@ def test_the_same_generator_gives_the_same_steps() -> None:
     first, _ = _run(_steps(augment=True))
     again, _ = _run(_steps(augment=True))
     assert all(torch.equal(a.code, b.code) for a, b in zip(first, again, strict=True))
+
+
+def test_the_grid_is_carried_over_and_built_anew_now_and_then() -> None:
+    given = []
+
+    def judge(code: Tensor, grid: OccupancyGrid | None) -> Score:
+        given.append(grid)
+        return real(code, grid)
+
+    render = TINY_SETTINGS.render.replace(grid_resolution=16)
+    real = Judge(
+        MeanColor(), tiny_svr().requires_grad_(False), RED,
+        stage2=TINY_SETTINGS.stage2, render=render, mapper=MapperSettings(),
+    )  # fmt: skip
+    carried, _ = _run(_steps(judge=judge, render=render, steps=GRID_AGE + 1))
+    assert [grid is None for grid in given] == [True, *[False] * (GRID_AGE - 1), True, False]
+    # A grid that is built anew for every score gives the same steps: roots are verified by the decoder.
+    fresh, _ = _run(_steps(judge=lambda code, grid: real(code), render=render, steps=GRID_AGE + 1))
+    for one, other in zip(carried, fresh, strict=True):
+        assert torch.allclose(one.code, other.code, atol=1e-3)
+        assert one.score.total == pytest.approx(other.score.total, abs=1e-3)
+    again, _ = _run(_steps(judge=real, render=render, steps=GRID_AGE + 1))
+    assert all(torch.equal(one.code, other.code) for one, other in zip(carried, again, strict=True))
 
 
 def test_augmentation_recolours_only_the_background() -> None:

@@ -132,6 +132,15 @@ def test_a_refreshed_grid_follows_the_shape_cheaply() -> None:
     assert torch.equal(first.logits, build_grid(_ball((0, 0, 0, 0.3)), 32).logits)
 
 
+def test_a_refreshed_grid_follows_a_shape_that_moved_by_three_cells() -> None:
+    first = build_grid(_ball((0, 0, 0, 0.3)), 32)
+    moved = _ball((0.1, 0, 0, 0.3))
+    again, fresh = refresh_grid(moved, first), build_grid(moved, 32)
+    near = fresh.logits.abs() < 0.2
+    assert torch.allclose(again.logits[near], fresh.logits[near], atol=1e-4)
+    assert torch.equal(again.logits > 0, fresh.logits > 0)
+
+
 def test_evaluations_are_counted() -> None:
     field = _ball((0, 0, 0, 0.3))
     field.detach = lambda: field  # count what the search asks, too

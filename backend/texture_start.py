@@ -25,7 +25,7 @@ _FINALISTS, _PER_PATTERN = 6, 2
 _COLOR_RATE = 0.2
 """Adam's step on colour logits."""
 _TEMPERATURE = 0.02
-"""Colours enter pairs with probability exp(cosine / temperature)."""
+"""Every other colour enters pairs with probability exp(cosine / temperature)."""
 _BATCH = 48
 """Images per CLIP call."""
 
@@ -78,12 +78,14 @@ def choose_start(
     with torch.no_grad():
         flat = _scores(encode, feature, few, [c.expand_as(few.points) for c in bank])
     yield
-    chance = (flat / _TEMPERATURE).softmax(0).cpu()
+    # Half by the flat colours' scores, half by chance: black and white stripes are no grey thing.
+    chance = (0.5 * (flat / _TEMPERATURE).softmax(0) + 0.5 / len(bank)).cpu()
+    contrast = bank[[-1, -4]]
     textures, scores = [], []
     for pattern, (_, period) in PATTERNS.items():
         place = place_points(few.points[:1], period, generator)
         drawn = torch.multinomial(chance, 2 * settings.palettes, replacement=True, generator=generator)
-        pairs = bank[drawn.to(bank.device)].reshape(-1, 2, 3)
+        pairs = torch.cat([bank[drawn.to(bank.device)].reshape(-1, 2, 3), contrast[None]])
         found = [SolidTexture(pattern, place, pair) for pair in pairs]
         share = found[0].share(few.points)
         with torch.no_grad():
@@ -99,7 +101,7 @@ def choose_start(
 
 
 def color_bank() -> Tensor:
-    """Colours [28, 3]: eight hues bright, dark and pale, and four greys."""
+    """Colours [28, 3]: eight hues bright, dark and pale, and four greys, from near black to near white."""
     hues = [i / 8 for i in range(8)]
     kinds = [(0.85, 0.85), (0.75, 0.45), (0.35, 0.95)]
     colors = [colorsys.hsv_to_rgb(hue, *kind) for kind in kinds for hue in hues]

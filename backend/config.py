@@ -6,7 +6,7 @@ result was made with. Unknown keys are refused, so that a misspelt setting never
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args, get_origin
 
 from backend.errors import SettingError
 
@@ -65,24 +65,34 @@ def one_of(default: str, *others: str) -> Any:
 def _coerce(cls: type, spec: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(spec.type, type) and issubclass(spec.type, Settings) and isinstance(value, dict):
         return spec.type.from_dict(value)
-    wanted: dict[type, Any] = {
-        int: (int,),
-        float: (int, float),
-        str: (str,),
-        bool: (bool,),
-        tuple: (list, tuple),
-    }
-    base = next((t for t in wanted if spec.type is t or str(spec.type).startswith(f"{t.__name__}[")), None)
-    if base is None:
-        return value
-    if not isinstance(value, wanted[base]) or (isinstance(value, bool) and base is not bool):
+    base = spec.type if isinstance(spec.type, type) else get_origin(spec.type)
+    fits = _is(base, value)
+    if fits and base is tuple:
+        kinds = get_args(spec.type)
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(value)
+        fits = len(kinds) == len(value) and all(map(_is, kinds, value))
+    if not fits:
+        named = str(spec.type) if base is tuple else base.__name__
         raise SettingError(
-            f"{cls.__name__}.{spec.name} is {value!r}, not a {base.__name__}.",
-            remedy=f"Give {spec.name} as a {base.__name__}.",
+            f"{cls.__name__}.{spec.name} is {value!r}, not a {named}.",
+            remedy=f"Give {spec.name} as a {named}.",
         )
     if base is tuple:
         return tuple(value)
     return float(value) if base is float else value
+
+
+def _is(kind: type, value: Any) -> bool:
+    """Whether a value read from JSON serves as a `kind`: an int is also a float, a list also a tuple.
+
+    Settings inside a tuple come as dictionaries; the class that holds them reads them.
+    """
+    if isinstance(value, bool):
+        return kind is bool
+    serves: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (list, tuple)}
+    known = (dict, kind) if issubclass(kind, Settings) else serves.get(kind, (kind,))
+    return isinstance(value, known)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,14 @@ def test_recipe_survives_json(tmp_path: Path) -> None:
         ('{"recipe": {"prompts": "a"}}', "Unknown Recipe keys: prompts"),
         ('{"recipe": {"seed": -1}}', "seed is -1"),
         ('{"recipe": {"seed": "1"}}', "not a int"),
+        ('{"recipe": {"seed": 1.5}}', "not a int"),
         ('{"recipe": {"settings": {"mesh": {"resolution": 1}}}}', "resolution is 1"),
+        ('{"recipe": {"settings": {"mesh": {"colour": 1}}}}', "Unknown MeshSettings keys: colour"),
+        ('{"recipe": {"settings": "x"}}', "settings is 'x'"),
+        ('{"recipe": {"settings": {"stage2": {"distance": [1.8]}}}}', "distance is"),
+        ('{"recipe": {"versions": "x"}}', "versions is 'x'"),
+        ('{"recipe": {"start_code": ["a"]}}', "start_code is"),
+        ('{"recipe": {"styles": [1]}}', "styles is"),
     ],
 )
 def test_bad_recipes_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -50,6 +50,7 @@ MAPPERS: dict[str, tuple[str, str]] = {
 
 _WORKING_BYTES = 600 * 2**20
 """torch itself, a batch of views and a mesh grid (measured: about 500 MB on a CPU)."""
+_WEIGHTS = frozenset({"clip.safetensors", "svr.safetensors", "mapper.safetensors"})
 _INSTALL_AGAIN = "Install the bundle again (for the starter: the shipped files, or `make starter`)."
 
 
@@ -132,11 +133,13 @@ def read_record(folder: Path) -> BundleRecord:
         raise BundleError(f"{path}: {error.message}", remedy=error.remedy) from error
     if not record.name or not record.svr or not record.clip:
         raise BundleError(f"{path} lacks name, svr or clip.", remedy=_INSTALL_AGAIN)
-    for name in record.files:
+    for name, known in record.files.items():
         if Path(name).name != name or name == RECORD_NAME:
             raise BundleError(
                 f"{path} names the file {name!r}, which is no plain name.", remedy=_INSTALL_AGAIN
             )
+        if not isinstance(known, dict) or not isinstance(known.get("bytes"), int):
+            raise BundleError(f"{path} lacks the size of {name}.", remedy=_INSTALL_AGAIN)
     return record
 
 
@@ -146,7 +149,13 @@ def memory_needed(record: BundleRecord) -> int:
 
 
 def verify_bundle(folder: Path, record: BundleRecord) -> None:
-    """BundleError for the first file that is missing, truncated or altered."""
+    """BundleError for the first file that is missing, truncated, altered, or a weights file not recorded."""
+    for name in sorted(_WEIGHTS - record.files.keys()):
+        if (folder / name).exists():
+            raise BundleError(
+                f"The bundle {record.name} holds {name}, which its record does not list.",
+                remedy=_INSTALL_AGAIN,
+            )
     for name, known in record.files.items():
         path = folder / name
         if not path.is_file():
@@ -179,9 +188,8 @@ def load_bundle(
     folder = resolve_bundle(name_or_path, folders=folders)
     record = read_record(folder)
     verify_bundle(folder, record)
-    clip = _load_clip(folder, record, allow_download)
-    svr = build_svr(record.svr)
-    _load_weights(svr, folder, "svr.safetensors")
+    clip = load_clip(folder, record, allow_download=allow_download)
+    svr = load_svr(folder, record)
     mapper = build_mapper(record.mapper) if record.mapper else None
     if mapper is not None:
         _load_weights(mapper, folder, "mapper.safetensors")
@@ -252,6 +260,35 @@ def save_bundle(
     return record
 
 
+def load_clip(folder: Path, record: BundleRecord, *, allow_download: bool = False) -> ClipEncoder:
+    """The CLIP of a bundle whose files were verified; BundleError where it cannot be had."""
+    values = record.clip
+    if values.get("kind") == "tiny":
+        vocabulary = _read_text(folder, "vocabulary.json", record)
+        normalisation = {key: values[key] for key in ("image_mean", "image_std") if key in values}
+        clip = build_tiny_clip(values.get("config", {}), WordTokenizer.from_json(vocabulary), **normalisation)
+    elif values.get("kind") == "open_clip":
+        pretrained = values.get("pretrained")
+        clip = build_open_clip(
+            values.get("architecture", ""), pretrained, folder=folder, allow_download=allow_download
+        )
+        if pretrained is not None:
+            return clip
+    else:
+        raise BundleError(
+            f"There is no CLIP of kind {values.get('kind')!r}.", remedy="Known: tiny, open_clip."
+        )
+    _load_weights(clip.model, folder, "clip.safetensors")
+    return clip
+
+
+def load_svr(folder: Path, record: BundleRecord) -> SvrModel:
+    """The SVR model of a bundle whose files were verified; BundleError where the weights do not fit."""
+    svr = build_svr(record.svr)
+    _load_weights(svr, folder, "svr.safetensors")
+    return svr
+
+
 def build_svr(values: dict[str, Any]) -> SvrModel:
     """An SVR model with random weights from a record's `svr`."""
     return _build(values, SVR_MODELS, "SVR model")
@@ -280,27 +317,6 @@ def _build(values: dict[str, Any], table: dict[str, tuple[str, str]], what: str)
         raise BundleError(
             f"The {what} {kind} does not take the recorded architecture: {error}.", remedy=_INSTALL_AGAIN
         ) from error
-
-
-def _load_clip(folder: Path, record: BundleRecord, allow_download: bool) -> ClipEncoder:
-    values = record.clip
-    if values.get("kind") == "tiny":
-        vocabulary = _read_text(folder, "vocabulary.json", record)
-        normalisation = {key: values[key] for key in ("image_mean", "image_std") if key in values}
-        clip = build_tiny_clip(values.get("config", {}), WordTokenizer.from_json(vocabulary), **normalisation)
-    elif values.get("kind") == "open_clip":
-        pretrained = values.get("pretrained")
-        clip = build_open_clip(
-            values.get("architecture", ""), pretrained, folder=folder, allow_download=allow_download
-        )
-        if pretrained is not None:
-            return clip
-    else:
-        raise BundleError(
-            f"There is no CLIP of kind {values.get('kind')!r}.", remedy="Known: tiny, open_clip."
-        )
-    _load_weights(clip.model, folder, "clip.safetensors")
-    return clip
 
 
 def _load_whitening(folder: Path, record: BundleRecord, code_size: int) -> Whitening:

@@ -102,6 +102,10 @@ def test_an_altered_file_is_named(folder: Path) -> None:
         ({"clip": {"kind": "blip"}}, "no CLIP of kind 'blip'"),
         ({"mapper": {"kind": "table"}}, "no mapper of kind 'table'"),
         ({"files": {"../x": {}}}, "no plain name"),
+        ({"files": ["svr.safetensors"]}, "files is"),
+        ({"files": {"svr.safetensors": "x"}}, "lacks the size of svr.safetensors"),
+        ({"files": {}}, "holds clip.safetensors, which its record does not list"),
+        ({"svr": "dvr"}, "svr is 'dvr'"),
         ({"settings": {"mesh": {"resolution": 1}}}, "resolution is 1"),
     ],
 )

@@ -32,10 +32,12 @@ def check_output(folder: Path, *, free_bytes: int | None = None) -> None:
 
     `free_bytes` stands for the disk's free space where it is known.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder.", remedy="Choose another folder with --out.")
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(
+                f"{folder} is a file, not a folder.", remedy="Choose another folder with --out."
+            )
+        existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         with tempfile.TemporaryFile(dir=existing):
             free = shutil.disk_usage(existing).free if free_bytes is None else free_bytes
     except OSError as error:
@@ -49,14 +51,14 @@ def check_output(folder: Path, *, free_bytes: int | None = None) -> None:
 
 
 def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """The formats; SettingError for an unknown one."""
+    """The formats, each once; SettingError for an unknown one."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise SettingError(
             f"There is no mesh format {', '.join(unknown) or '(none given)'}.",
             remedy=f"Choose from {', '.join(FORMATS)}.",
         )
-    return formats
+    return tuple(dict.fromkeys(formats))
 
 
 def write_result(

@@ -103,8 +103,13 @@ def test_an_output_place_that_cannot_be_written_is_refused(bundle: str, tmp_path
     (tmp_path / "file").write_text("")
     assert _generate(bundle, tmp_path / "file") == 2
     assert _generate(bundle, tmp_path / "file" / "out") == 2
+    assert _generate(bundle, tmp_path / ("n" * 300)) == 2
     with pytest.raises(OutputError, match="has 1 MB free"):
         results.check_output(tmp_path, free_bytes=2**20)
+
+
+def test_formats_count_once() -> None:
+    assert results.check_formats(("ply", "glb", "ply")) == ("ply", "glb")
 
 
 def test_a_full_disk_leaves_the_earlier_result(

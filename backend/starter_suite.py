@@ -113,7 +113,7 @@ def text_figures(
     Stage 2 is judged where the maker gives the mesh before it.
     """
     make, verdicts = attempt(maker), []
-    part_colors: list[bool] = []
+    part_colors: list[bool | None] = []
     similar: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     kept: list[bool] = []
     for done, prompt in enumerate(prompts, 1):
@@ -142,7 +142,8 @@ def text_figures(
         Figure("text to shape: category right", category, 0.95, len(verdicts), details=each),
         Figure("colour right", share(v.color_right for v in verdicts), 0.95,
                sum(v.color_right is not None for v in verdicts)),
-        Figure("part colours right", share(part_colors), 0.75, len(part_colors)),
+        Figure("part colours right", share(part_colors), 0.75,
+               sum(right is not None for right in part_colors)),
         Figure("meshes watertight and in one piece", share(v.watertight and v.pieces == 1 for v in verdicts),
                1.0, len(verdicts)),
         Figure("stage 2: CLIP score, category and sharpness not lower", share(kept), 0.95, len(kept)),

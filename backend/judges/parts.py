@@ -15,8 +15,8 @@ from backend.judges.solid import RESOLUTION, Solid, Surface, labelled_surface, o
 _SIMILAR = 3
 _LEAST_POINTS = 8
 _PART_STREAM = 0x50415254
-_TRIES = 60
-"""Shapes drawn per reference that must have the part."""
+_TRIES = 20
+"""Shapes drawn at most per reference wanted; parts that are rarer stay with fewer references."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,18 @@ class PartJudge:
 
     def right(
         self, solid: Solid, surface: Surface, *, category: str, kind: str, part: str, color: str
-    ) -> bool:
-        """Whether the part shows the named colour or material; False where the part is not to be found.
+    ) -> bool | None:
+        """Whether the part shows the named colour or material; None where true shapes show no such part
+        either, so that nothing can be said.
 
         solid: with RESOLUTION voxels along the longest side. kind: "" where it is not known.
         """
         from scipy.spatial import cKDTree
 
         known = self._labelled(category, kind, part)
-        if not known or not len(surface.points):
+        if not known:
+            return None
+        if not len(surface.points):
             return False
         similar = sorted(known, key=lambda r: -overlap(r.solid.grid, solid.grid))[:_SIMILAR]
         votes = np.zeros(len(surface.points))
@@ -66,7 +69,7 @@ class PartJudge:
             found: list[_Labelled] = []
             for _ in range(_TRIES * self.references):
                 sample = make(category, rng, kind=kind)
-                if part in sample.draw.paints and len(found) < self.references:
+                if part in sample.shape.names and part in sample.draw.paints:
                     surface, names = labelled_surface(sample.shape)
                     is_part = np.array([name == part for name in names])
                     if is_part.any():

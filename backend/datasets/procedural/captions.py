@@ -51,7 +51,12 @@ def describe(sample: Sample, rng: np.random.Generator, *, held_out: bool = False
         else:
             before.insert(int(rng.integers(len(before) + 1)), word)
     part_colors = {}
-    others = [(name, m) for name, m in draw.paints.items() if m is not main and m.named != main.named]
+    others = [
+        (name, m)
+        for name, m in draw.paints.items()
+        # A program may draw a paint for a part (doors) that this very shape does not have.
+        if m is not main and m.named != main.named and name in sample.shape.names
+    ]
     if others and rng.random() < 0.4:
         name, material = others[int(rng.integers(len(others)))]
         word = _material_word(material, rng)

@@ -72,6 +72,7 @@ def test_captions_say_only_what_is_true(name: str) -> None:
             assert caption.color == main.named and any(word in caption.text for word in words)
         for part, color in caption.part_colors.items():
             assert draw.paints[part].named == color != main.named and part in caption.text
+            assert part in sample.shape.names
         nouns = category.kinds[draw.kind].nouns if caption.kind_named else category.nouns
         assert any(noun in caption.text for noun in nouns)
         assert " a a" not in f" {caption.text}" and "  " not in caption.text

@@ -19,8 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("backend.cli_serve", "answer Blender over standard input and output"),
     "models": ("backend.cli_models", "list the model bundles and check their files"),
     "train": ("backend.cli_train", "train the starter bundle"),
+    "align": ("backend.cli_align", "pair any CLIP with any SVR model into a new bundle"),
     "evaluate": ("backend.cli_evaluate", "judge a bundle on a table of prompts, or on the starter's floors"),
     "dataset": ("backend.cli_dataset", "see what the shape programs make, and list their words"),
+    "bench": ("backend.bench", "measure speed and memory against a straightforward dense path"),
     "doctor": ("backend.doctor", "check this installation and report what is wrong with it"),
 }
 """Name -> (module, what it does)."""

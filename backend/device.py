@@ -120,6 +120,22 @@ def peak_memory(device: torch.device) -> dict[str, int]:
     return peak
 
 
+def restart_peak_memory(device: torch.device) -> int:
+    """Let `peak_memory` of a GPU count from now on; returns the bytes that are in use there, 0 on a CPU."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.memory_allocated(device))
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all it was told; measurements need it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def require_memory(needed: int, *, available: int | None = None) -> None:
     """MemoryShortError where less than `needed` bytes are free (`available` as told, else measured)."""
     import psutil

@@ -1,0 +1,153 @@
+"""`python -m backend bench`: our path against a straightforward dense one, side by side in one run.
+
+Identical weights, views and settings. The dense path takes very long at the paper's size, so by default it
+runs on a share of its views and grid points and is scaled up; the report says how much was measured.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import SettingError
+
+if TYPE_CHECKING:
+    from backend.bench_case import BenchCase
+
+DENSE_SHARE = 0.1
+FLOORS = {
+    "stage2_ratio_fp32": (30.0, ">="),
+    "stage2_ratio_best": (60.0, ">="),
+    "psnr_db": (40.0, ">="),
+    "gradient_cosine": (0.99, ">="),
+    "meshing256_ratio": (15.0, ">="),
+    "evaluations_per_hit": (5.0, "<="),
+    "peak_memory_mb": (1500.0, "<="),
+}
+"""At the paper's size on two CPU cores."""
+STARTER_MEMORY_MB = 600.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--size", choices=("paper", "starter"), help="paper: its decoder and ViT-B/32; starter: a bundle")
+    add("--bundle", metavar="NAME", help="measure this bundle (starter)")
+    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    add("--threads", type=int, metavar="N", help="CPU threads (as torch chooses)")
+    add(
+        "--dense-share", type=float, default=DENSE_SHARE, metavar="S",
+        help=f"share of the dense path that is really run, the rest is scaled; 1.0 runs all ({DENSE_SHARE})",
+    )  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write the whole report")
+    add("--plot", type=Path, metavar="FILE", help="measure the sweep over hits too, and draw it as a PNG")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure; returns 0, also where a floor is not reached: the report says so."""
+    if not 0 < arguments.dense_share <= 1:
+        raise SettingError(
+            f"--dense-share is {arguments.dense_share}.", remedy="Choose it above 0 and at most 1."
+        )
+    if arguments.size == "paper" and arguments.bundle:
+        raise SettingError("The paper's size is not a bundle's.", remedy="Leave out --size or --bundle.")
+    from backend.bench_case import load_case
+    from backend.device import resolve_device, set_threads
+
+    device = resolve_device(arguments.device)
+    set_threads(arguments.threads)
+    size = arguments.size or ("starter" if arguments.bundle else "paper")
+    bundle = arguments.bundle or "starter"
+    case = load_case(size, bundle, device)
+    report = measure(
+        case, arguments.dense_share, cold=[size, bundle, str(device)], sweep=arguments.plot is not None
+    )
+    if arguments.plot is not None:
+        from backend.bench_sweep import draw_sweep
+
+        draw_sweep(report["sweep"], arguments.plot)
+    if arguments.json is not None:
+        from backend.output_file import write_file
+
+        write_file(arguments.json, (json.dumps(report, indent=2) + "\n").encode())
+    sys.stdout.write(describe(report))
+    return 0
+
+
+def measure(
+    case: "BenchCase",
+    dense_share: float,
+    *,
+    cold: list[str] | None = None,
+    sweep: bool = False,
+    resolutions: tuple[int, ...] = (128, 256),
+    compared: int = 64,
+) -> dict[str, Any]:
+    """The whole report. cold: size, bundle and device for a fresh process, None measures no cold start."""
+    from backend.bench_guidance import measure_guidance
+    from backend.bench_surface import measure_cold_start, measure_meshing, measure_stylize
+    from backend.device import describe_device, versions
+
+    report: dict[str, Any] = {
+        "case": case.name,
+        "device": describe_device(case.device),
+        "versions": versions(),
+        "dense_share": dense_share,
+        "settings": {part: getattr(case.settings, part).to_dict() for part in ("render", "stage2")},
+        **measure_guidance(case, dense_share),
+        **measure_stylize(case, dense_share),
+        **measure_meshing(case, dense_share, resolutions, compared),
+    }
+    if cold is not None:
+        report["cold_start_s"] = measure_cold_start(cold)
+    if sweep:
+        from backend.bench_sweep import measure_sweep
+
+        report["sweep"] = measure_sweep(case)
+    return report
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The report as lines for a reader, each figure beside its floor."""
+    stage2, stylize = report["stage2"], report["stylize"]
+    lines = [f"{report['case']} on {report['device']}"]
+    if report["dense_share"] < 1:
+        lines.append(
+            "The dense path was NOT run whole: its seconds are scaled from the shares told below "
+            "(--dense-share 1.0 runs all)."
+        )
+    for name, (floor, sign) in FLOORS.items():
+        if name not in report:
+            continue
+        limit = floor
+        if name == "peak_memory_mb" and report["case"] != "paper":
+            limit = STARTER_MEMORY_MB
+        reached = report[name] >= limit if sign == ">=" else report[name] <= limit
+        lines.append(f"{'reached' if reached else 'MISSED':8}{name}: {report[name]:.4g} ({sign} {limit:g})")
+    peak = report["peak_flops_per_s"]["float32"]
+    for precision, ours in stage2["ours"].items():
+        lines.append(
+            f"stage 2 iteration, ours, CLIP in {precision}: {ours['iteration_s']:.3g} s, "
+            f"{ours['evaluations']} evaluations, {ours['hits']} hits, {ours['flops_per_s'] / 1e9:.3g} GFLOP/s"
+        )
+    lines += [
+        f"stage 2 iteration, dense: {stage2['dense_iteration_s']:.3g} s ({stage2['dense_measured']}), "
+        f"{stage2['dense_evaluations']} evaluations, {stage2['dense_flops_per_s'] / 1e9:.3g} GFLOP/s",
+        f"machine's matrix product in float32: {peak / 1e9:.3g} GFLOP/s",
+        f"whole stage 2: {stage2['ours_whole_s']:.3g} s ({stage2['ours_whole']}), "
+        f"ratio {report['stage2_whole_ratio']:.3g} (dense: {stage2['dense_whole']})",
+        f"texture iteration: {stylize['ours_iteration_s']:.3g} s against "
+        f"{stylize['dense_iteration_s']:.3g} s ({stylize['dense_measured']}), "
+        f"ratio {report['stylize_ratio']:.3g}",
+    ]
+    for cells, row in report["meshing"].items():
+        lines.append(
+            f"meshing at {cells}: {row['ours_s']:.3g} s against {row['dense_s']:.3g} s "
+            f"({row['dense_measured']}), {row['ours_evaluations']} against {row['dense_evaluations']} "
+            "evaluations"
+        )
+    lines.append(f"Chamfer distance at {report['chamfer_cells']} cells: {report['chamfer_distance']:.3g}")
+    if "cold_start_s" in report:
+        lines.append(f"cold start to the first judged shape: {report['cold_start_s']:.3g} s")
+    return "\n".join(lines) + "\n"

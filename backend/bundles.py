@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from backend.bundle_places import RECORD_NAME, resolve_bundle
 from backend.clip_encoder import ClipEncoder, build_open_clip, build_tiny_clip
 from backend.config import PipelineSettings, Settings
+from backend.device import memory_guard
 from backend.errors import BundleError, CheckpointError, IssError, OutputError
 from backend.svr.base import SvrModel, SvrSpec
 from backend.weights import load_strictly
@@ -173,6 +174,7 @@ def verify_bundle(folder: Path, record: BundleRecord) -> None:
             )
 
 
+@memory_guard("for loading the bundle")
 def load_bundle(
     name_or_path: str | Path,
     *,

@@ -75,10 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.recipe is None:
             recipe = recipe.replace(settings=_settings(arguments, bundle.settings))
         wanted = _variations(arguments, recipe)
-        for number, one in enumerate(wanted, 1):
+        places = [arguments.out]
+        if len(wanted) > 1:
+            places = [arguments.out / f"variation-{number}" for number in range(1, len(wanted) + 1)]
+            for place in places:
+                check_output(place)
+        if stop():
+            sys.stderr.write("Stopped before there was a shape; nothing was written.\n")
+        for one, place in zip(wanted, places, strict=True):
             if stop():
                 break
-            place = arguments.out / f"variation-{number}" if len(wanted) > 1 else arguments.out
             _generate_one(bundle, one, place, formats, stop, arguments.quiet)
         return 130 if stop() else 0
 

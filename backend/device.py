@@ -148,6 +148,22 @@ def require_memory(needed: int, *, available: int | None = None) -> None:
         )
 
 
+@contextlib.contextmanager
+def memory_guard(when: str) -> Iterator[None]:
+    """Within: running out of memory is a MemoryShortError that says `when`. Serves as a decorator too."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch reports a failed allocation on the CPU as a plain RuntimeError, told apart by its text only.
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "allocate memory" not in str(error):
+            raise
+        raise MemoryShortError(
+            f"The memory did not suffice {when}.",
+            remedy="Close other programs, or lower --views, --view-size and --mesh-resolution.",
+        ) from error
+
+
 def versions() -> dict[str, str]:
     """Versions that a result depends on, for its recipe."""
     found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}

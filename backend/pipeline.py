@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.bundles import Bundle
-from backend.device import check_precision, deterministic, peak_memory, set_threads, versions
+from backend.device import check_precision, deterministic, memory_guard, peak_memory, set_threads, versions
 from backend.errors import (
     BundleError,
     EmptyShapeError,
     ImageError,
-    MemoryShortError,
     NumericalError,
     SettingError,
 )
@@ -171,6 +170,7 @@ def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.array(code, dtype=np.float32)).to(bundle.device)
 
 
+@memory_guard("for reading the prompt")
 def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
     """The recipe completed, and the unit feature [F] of prompt or image, or the mean direction of both."""
     if recipe.bundle_sha256 and recipe.bundle_sha256 != bundle.sha256:
@@ -220,22 +220,10 @@ def _timed(phase: str, record: _Record, work: Generator[Event, None, Any]) -> Ge
     """Run a phase and note its seconds; running out of memory becomes MemoryShortError."""
     start = time.perf_counter()
     try:
-        return (yield from work)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_memory_shortage(error):
-            raise
-        raise MemoryShortError(
-            f"The memory did not suffice in the phase {phase}.",
-            remedy="Close other programs, or lower --views, --view-size and --mesh-resolution.",
-        ) from error
+        with memory_guard(f"in the phase {phase}"):
+            return (yield from work)
     finally:
         record.seconds[phase] = time.perf_counter() - start
-
-
-def _is_memory_shortage(error: Exception) -> bool:
-    """torch reports a failed allocation on the CPU as a plain RuntimeError, told apart by its text only."""
-    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return known or "allocate memory" in str(error)
 
 
 def _propose(

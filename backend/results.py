@@ -4,6 +4,7 @@ Everything is written into a folder of a temporary name beside its place first; 
 the disk are the files renamed, so that a full disk or a crash leaves an earlier result as it was.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from backend.device import memory_guard
 from backend.errors import OutputError, SettingError
 from backend.mesh_export import save_mesh
 from backend.output_file import write_file
@@ -61,6 +63,7 @@ def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(formats))
 
 
+@memory_guard("for writing the result")
 def write_result(
     result: Result,
     folder: Path,
@@ -86,6 +89,9 @@ def write_result(
         for name, contents in files.items():
             write_file(staging / name, contents)
         paths = [folder / name for name in (*meshes, *files, "preview.png", "result.json")]
+        for path in paths:
+            if path.is_dir():  # found before the first file is replaced, so that no mixture is left
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder there")
         for path in paths:
             os.replace(staging / path.name, path)
     except OSError as error:

@@ -134,6 +134,41 @@ def test_too_little_memory_is_a_fault(
     assert "memory are free" in capsys.readouterr().err
 
 
+def test_running_out_of_memory_while_loading_is_a_fault(
+    bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*ignored: object) -> None:
+        raise RuntimeError("unable to mmap 8 bytes from file: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("backend.bundles.load_strictly", fail)
+    assert _generate(bundle, tmp_path / "out") == 1
+    assert "The memory did not suffice for loading the bundle." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_the_way_of_one_file_leaves_the_others(bundle: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").mkdir()
+    (tmp_path / "mesh.glb").write_text("earlier")
+    assert _generate(bundle, tmp_path, "--steps", "0", "--quiet") == 2
+    assert (tmp_path / "mesh.glb").read_text() == "earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mesh.glb", "result.json"]
+
+
+def test_every_variation_must_be_writable_beforehand(bundle: str, tmp_path: Path) -> None:
+    (tmp_path / "variation-2").write_text("")
+    assert _generate(bundle, tmp_path, "--variations", "2") == 2
+    assert not (tmp_path / "variation-1").exists()
+
+
+def test_ctrl_c_while_loading_says_that_nothing_was_written(
+    bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("backend.device.require_memory", lambda needed: signal.raise_signal(signal.SIGINT))
+    assert _generate(bundle, tmp_path / "out") == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_ctrl_c_keeps_the_best_result_so_far(
     bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

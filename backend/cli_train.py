@@ -7,8 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.errors import SettingError
+
+if TYPE_CHECKING:
+    from backend.training.loop import Step
 
 PARTS = ("corpus", "clip", "svr", "flow", "regressor", "export")
 """The parts of the starter, in order; clip and svr need only the corpus, and may run side by side."""
@@ -56,21 +60,23 @@ def run(arguments: argparse.Namespace) -> int:
         if part == "export":
             starter.export_starter(settings, folder, arguments.out or SHIPPED_FOLDER / "starter")
         elif part == "corpus":
-            _show(part, starter.train_corpora(settings, folder), settings.corpus.shapes, lambda n: (n, ""))
+            shapes = settings.corpus.shapes
+            show_progress(part, starter.train_corpora(settings, folder), shapes, lambda n: (n, ""))
         else:
             weights = {"start": start} if part in ("clip", "svr") else {}
             steps = getattr(starter, f"train_{part}")(settings, folder, **weights)
-            _show(part, steps, getattr(settings, part).steps, _step_line)
+            show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":
             starter.record_part(folder, part, settings, time.perf_counter() - started)
     return 0
 
 
-def _step_line(step) -> tuple[int, str]:
+def step_line(step: "Step") -> tuple[int, str]:
+    """Steps done and the losses, for `show_progress`."""
     return step.step, " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
 
 
-def _show(part: str, progress: Iterator, total: int, line: Callable) -> None:
+def show_progress(part: str, progress: Iterator, total: int, line: Callable) -> None:
     """A bar on a terminal, a line now and then in a pipe."""
     from tqdm import tqdm
 

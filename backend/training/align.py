@@ -4,7 +4,8 @@ Images are encoded once by the frozen CLIP and SVR model. A shape's target is it
 views: what one view cannot see is then not noise to the mapper (our choice).
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,16 @@ from torch.nn import functional as F
 from backend.clip_encoder import ClipEncoder
 from backend.datasets.procedural.corpus import Corpus
 from backend.flow_mapper import FlowMapper
-from backend.mapper import RegressingMapper, mix_noise
+from backend.mapper import Mapper, mix_noise
 from backend.svr.base import SvrModel
+from backend.training.clip import mask_batch
 from backend.training.reconstruct import image_batch
+from backend.whitening import Whitening
 
 VIEWS, CAPTIONS = 3, 4
 """Views and captions of each shape that stage 1 uses."""
+_PART = 64
+"""Shapes that are encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -37,37 +42,97 @@ class Encoded:
     """Shape codes averaged over the views [N, C]."""
 
 
-@torch.no_grad()
 def encode_features(clip: ClipEncoder, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
     """`images` [N, VIEWS, F] and `texts` [N, CAPTIONS, F] of a corpus, in half precision and unit length;
     computed once, then read from the `cache` file."""
-    if cache.exists():
-        return load_file(cache)
-    clip.eval()
-    images, texts = [], []
-    for shapes in _chunks(corpus):
-        raw = clip.encode_image(_views(corpus, shapes))
-        images.append(raw.reshape(len(shapes), VIEWS, -1).half())
+    return _finished(feature_parts(clip, corpus, cache), cache)
+
+
+def encode_codes(svr: SvrModel, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
+    """`codes` [N, C], the mean over VIEWS views of each shape; computed once, then read from `cache`."""
+    return _finished(code_parts(svr, corpus, cache), cache)
+
+
+def feature_parts(clip: ClipEncoder, corpus: Corpus, cache: Path) -> Iterator[int]:
+    """Fill the `cache` of `encode_features`, yielding shapes done."""
+
+    def encode(shapes: np.ndarray) -> dict[str, Tensor]:
+        raw = clip.encode_image(_views(corpus, shapes).to(clip.device))
         words = [c for i in shapes for c in corpus.records[i]["captions"][:CAPTIONS]]
-        raw = F.normalize(clip.encode_text_raw(words).float(), dim=-1)
-        texts.append(raw.reshape(len(shapes), -1, raw.shape[-1]).half())
-    features = {"images": torch.cat(images), "texts": torch.cat(texts)}
-    save_file(features, cache)
-    return features
+        texts = F.normalize(clip.encode_text_raw(words).float(), dim=-1)
+        return {
+            "images": raw.reshape(len(shapes), VIEWS, -1).half().cpu(),
+            "texts": texts.reshape(len(shapes), -1, texts.shape[-1]).half().cpu(),
+        }
+
+    clip.eval()
+    return fill_cache(cache, len(corpus), encode)
+
+
+def code_parts(svr: SvrModel, corpus: Corpus, cache: Path) -> Iterator[int]:
+    """Fill the `cache` of `encode_codes`, yielding shapes done. The object stands on the SVR model's own
+    background."""
+
+    def encode(shapes: np.ndarray) -> dict[str, Tensor]:
+        images = _views(corpus, shapes)
+        if svr.spec.background != 1:
+            masks = mask_batch(corpus, *_pairs(shapes))
+            images = images * masks + (1 - masks) * svr.spec.background
+        codes = svr.encode(images.to(svr.device)).reshape(len(shapes), VIEWS, -1)
+        return {"codes": codes.mean(1).cpu()}
+
+    svr.eval()
+    return fill_cache(cache, len(corpus), encode)
 
 
 @torch.no_grad()
-def encode_codes(svr: SvrModel, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
-    """`codes` [N, C], the mean over VIEWS views of each shape; computed once, then read from `cache`."""
+def fill_cache(cache: Path, count: int, encode: Callable[[np.ndarray], dict[str, Tensor]]) -> Iterator[int]:
+    """Write the tensors of `encode(shapes)` for all of `count` shapes to the file `cache`, yielding shapes
+    done. Its parts lie beside it until it is whole, so that a stopped run goes on."""
     if cache.exists():
-        return load_file(cache)
-    svr.eval()
-    codes = [
-        svr.encode(_views(corpus, shapes)).reshape(len(shapes), VIEWS, -1).mean(1)
-        for shapes in _chunks(corpus)
-    ]
-    save_file({"codes": torch.cat(codes)}, cache)
-    return load_file(cache)
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for start in range(0, count, _PART):
+        shapes = np.arange(start, min(start + _PART, count))
+        part = cache.with_name(f"{cache.stem}-part-{start}.safetensors")
+        if not part.exists():
+            _save_whole(encode(shapes), part)
+        parts.append(part)
+        yield int(shapes[-1]) + 1
+    loaded = [load_file(part) for part in parts]
+    _save_whole({name: torch.cat([tensors[name] for tensors in loaded]) for name in loaded[0]}, cache)
+    for part in parts:
+        part.unlink()
+
+
+def choose_noise_scale(images: Tensor) -> float:
+    """Noise scale for `mix_noise` that suits a CLIP's unit image features [N, V, F] (our choice).
+
+    CLIPs differ in how narrow a cone their features fill: seen from the origin, features with the mean
+    cosine c deviate by sqrt((1 - c) / c) from their common direction. Noise of half that length blurs a
+    feature without hiding which shape it is of. At c = 0.735 this is the paper's ratio of 3 to 10, scale
+    0.23. The scale is kept in [0.05, 0.6].
+    """
+    vectors = images.float().flatten(0, 1)
+    n = len(vectors)
+    # |sum|^2 = n + sum of the cosines of all pairs of two
+    cosine = (float(vectors.sum(0).square().sum()) - n) / (n * (n - 1))
+    ratio = 0.5 * ((1 - cosine) / max(cosine, 1e-6)) ** 0.5
+    return min(max(ratio / (1 + ratio), 0.05), 0.6)
+
+
+def new_flow(encoded: Encoded, *, seed: int, components: int = 64, bank: int = 4096) -> FlowMapper:
+    """An untrained generative mapper in the sizes of the features and codes, with its whitened space of at
+    most `components` directions and its bank of `bank` image features set."""
+    torch.manual_seed(seed)
+    whitening = Whitening.fit(encoded.codes, components=components)
+    mapper = FlowMapper(
+        feature_size=encoded.images.shape[-1], code_size=encoded.codes.shape[-1],
+        components=len(whitening.scale), hidden=384, bank_size=bank,
+    )  # fmt: skip
+    mapper.set_space(whitening, draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
+    return mapper
 
 
 class FlowLoss:
@@ -99,7 +164,7 @@ class FlowLoss:
 class RegressionLoss:
     """The paper's stage 1: L1 between M(noisy image feature) and the code (reference weight 2000)."""
 
-    def __init__(self, mapper: RegressingMapper, encoded: Encoded, batch: int, noise_scale: float) -> None:
+    def __init__(self, mapper: Mapper, encoded: Encoded, batch: int, noise_scale: float) -> None:
         self._mapper = mapper
         self._encoded = encoded
         self._batch = batch
@@ -131,11 +196,22 @@ def draw_bank(encoded: Encoded, size: int, generator: torch.Generator) -> Tensor
     return encoded.images[rows, views].float()
 
 
-def _chunks(corpus: Corpus) -> Iterator[np.ndarray]:
-    for start in range(0, len(corpus), 64):
-        yield np.arange(start, min(start + 64, len(corpus)))
+def _finished(parts: Iterator[int], cache: Path) -> dict[str, Tensor]:
+    for _ in parts:
+        pass
+    return load_file(cache)
+
+
+def _save_whole(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def _pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shape and view of the first VIEWS images of each shape."""
+    return np.repeat(shapes, VIEWS), np.tile(np.arange(VIEWS), len(shapes))
 
 
 def _views(corpus: Corpus, shapes: np.ndarray) -> Tensor:
     """The first VIEWS images of each shape, [N * VIEWS, 3, S, S]."""
-    return image_batch(corpus, np.repeat(shapes, VIEWS), np.tile(np.arange(VIEWS), len(shapes)))
+    return image_batch(corpus, *_pairs(shapes))

@@ -32,11 +32,17 @@ from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
 from backend.output_file import write_file
 from backend.svr.triplane import TriplaneSvr
-from backend.training.align import Encoded, FlowLoss, RegressionLoss, draw_bank, encode_codes, encode_features
+from backend.training.align import (
+    Encoded,
+    FlowLoss,
+    RegressionLoss,
+    encode_codes,
+    encode_features,
+    new_flow,
+)
 from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
 from backend.training.reconstruct import ReconstructionLoss, point_iou
-from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
@@ -205,11 +211,7 @@ def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
 
 def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:
     encoded = _encoded(settings, folder)
-    torch.manual_seed(settings.flow.seed)
-    mapper = FlowMapper(hidden=384, components=settings.components, bank_size=settings.bank)
-    generator = torch.Generator().manual_seed(settings.flow.seed)
-    whitening = Whitening.fit(encoded.codes, components=settings.components)
-    mapper.set_space(whitening, draw_bank(encoded, settings.bank, generator))
+    mapper = new_flow(encoded, seed=settings.flow.seed, components=settings.components, bank=settings.bank)
     return mapper, encoded
 
 

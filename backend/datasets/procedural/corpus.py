@@ -18,8 +18,13 @@ from backend.datasets.procedural.captions import describe
 from backend.datasets.procedural.categories import CATEGORIES, Sample, make
 from backend.datasets.procedural.views import LIGHT, render, sample_points, world_matrix
 from backend.errors import DatasetError
+from backend.output_file import write_file
 
 _DONE = "corpus.json"
+_BEGUN = "begun.json"
+"""Settings of a corpus that is not finished."""
+_PART = 64
+"""Shapes that one process makes at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class CorpusSettings(Settings):
 
     seed: int = bounded(1, 0, 2**31)
     shapes: int = bounded(24_000, 1, 10_000_000)
-    views: int = bounded(6, 1, 64)
+    views: int = bounded(5, 1, 64)
     """Images per shape."""
     image_size: int = bounded(64, 16, 512)
     uniform_points: int = bounded(1536, 0, 100_000)
@@ -71,23 +76,36 @@ def sample_of(settings: CorpusSettings, index: int) -> tuple[Sample, np.random.G
 
 
 def build_corpus(folder: Path, settings: CorpusSettings, *, workers: int | None = None) -> Iterator[int]:
-    """Make the corpus in a folder, yielding how many shapes are done; one already there is left alone."""
+    """Make the corpus in a folder, yielding how many shapes are done; one already there is left alone, and
+    one that was stopped with the same settings is finished."""
     if (folder / _DONE).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = _open(folder, settings, "w+")
-    del arrays
-    jobs = [(folder, settings, i, min(i + 64, settings.shapes)) for i in range(0, settings.shapes, 64)]
-    records: dict[int, list[dict]] = {}
-    done = 0
+    begun = json.dumps({"settings": settings.to_dict(), "categories": list(CATEGORIES)})
+    if not (folder / _BEGUN).exists() or (folder / _BEGUN).read_text() != begun:
+        for part in folder.glob(_part_name("*")):
+            part.unlink()
+        arrays = _open(folder, settings, "w+")
+        del arrays
+        (folder / _BEGUN).write_text(begun)
+    starts = range(0, settings.shapes, _PART)
+    jobs = [
+        (folder, settings, start, min(start + _PART, settings.shapes))
+        for start in starts
+        if not (folder / _part_name(start)).exists()
+    ]
+    done = settings.shapes - sum(stop - start for _, _, start, stop in jobs)
     with multiprocessing.get_context("spawn").Pool(workers or os.cpu_count()) as pool:
         for start, part in pool.imap_unordered(_fill, jobs):
-            records[start] = part
+            write_file(folder / _part_name(start), json.dumps(part).encode())
             done += len(part)
             yield done
-    flat = [r for start in sorted(records) for r in records[start]]
+    parts = [folder / _part_name(start) for start in starts]
+    flat = [record for part in parts for record in json.loads(part.read_text())]
     (folder / "records.json").write_text(json.dumps(flat))
-    (folder / _DONE).write_text(json.dumps({"settings": settings.to_dict(), "categories": list(CATEGORIES)}))
+    (folder / _DONE).write_text(begun)
+    for part in (*parts, folder / _BEGUN):
+        part.unlink()
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -105,6 +123,10 @@ def open_corpus(folder: Path) -> Corpus:
     settings = CorpusSettings.from_dict(made["settings"])
     records = json.loads((folder / "records.json").read_text())
     return Corpus(settings, **_open(folder, settings, "r"), records=records)
+
+
+def _part_name(start: int | str) -> str:
+    return f"records-{start}.json"
 
 
 def _open(folder: Path, s: CorpusSettings, mode: str) -> dict[str, np.ndarray]:

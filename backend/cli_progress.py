@@ -72,9 +72,12 @@ class ProgressDisplay:
         """Print a message without breaking the bar; also when quiet."""
         if self._bar is not None:
             self._bar.write(message, file=self._stream)
-        else:
+            return
+        try:
             self._stream.write(f"{message}\n")
             self._stream.flush()
+        except BrokenPipeError:
+            self._quiet = True  # the reader left, as `| head` does; the work is still wanted
 
     def _print_line(self, event: Progress) -> None:
         now = time.monotonic()

@@ -35,9 +35,14 @@ def read_image(path: Path) -> tuple[Tensor, str]:
                     f"The image {path} has {opened.size[0]} x {opened.size[1]} pixels.",
                     remedy=f"Give an image with sides of 8 to {LARGEST_SIDE} pixels.",
                 )
-            picture = ImageOps.exif_transpose(opened).convert("RGBA")
+            turned = ImageOps.exif_transpose(opened)
+            if turned.mode.startswith("I;16"):  # convert() would clip the 16 bits, to white
+                turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
+            picture = turned.convert("RGBA")
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"The image {path} cannot be decoded: {error}.", remedy=_REMEDY) from error
+        raise ImageError(
+            f"The image {path} cannot be decoded: {str(error).rstrip('.')}.", remedy=_REMEDY
+        ) from error
     picture.thumbnail((_KEPT_SIDE, _KEPT_SIDE), Image.Resampling.BICUBIC)
     side = max(picture.size)
     square = Image.new("RGBA", (side, side), (255, 255, 255, 255))

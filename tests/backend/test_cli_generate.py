@@ -210,6 +210,16 @@ def test_plain_lines_and_a_bar() -> None:
         assert wanted in stream.getvalue() and "Warning: w" in stream.getvalue()
 
 
+def test_a_reader_that_leaves_does_not_end_the_work() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with ProgressDisplay(PipelineSettings(), stream=Closed()) as display:
+        display.show(Progress("propose", 1, 8, 0.25))
+        display.show(Progress("guide", 20, 20, 0.5))
+
+
 def test_the_overview_needs_no_torch_and_lists_the_commands() -> None:
     code = "import sys, backend.__main__, backend.cli_generate; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _SMALLEST_CROP = 0.75
 """Side of the smallest random crop, relative to the view."""
-BACKGROUND_STRIDE = 5
+BACKGROUND_STRIDE = 6
 """Every how manieth row and column of the missed rays the background loss looks at."""
 GRID_AGE = 10
 """Iterations after which the carried occupancy grid is built anew, so that no new piece stays unseen."""

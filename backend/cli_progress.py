@@ -1,5 +1,6 @@
 """Progress of a job on the command line: a bar on a terminal, plain lines in a pipe; and a polite Ctrl-C."""
 
+import shutil
 import signal
 import sys
 import time
@@ -49,7 +50,11 @@ class ProgressDisplay:
             from tqdm import tqdm
 
             layout = "{desc:24}{percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}"
-            self._bar = tqdm(total=1.0, file=self._stream, bar_format=layout, leave=False)
+            # Some terminals (a container's, script's) tell no size, and tqdm would then draw nothing.
+            columns, lines = shutil.get_terminal_size()
+            self._bar = tqdm(
+                total=1.0, file=self._stream, bar_format=layout, leave=False, ncols=columns, nrows=lines
+            )
         return self
 
     def __exit__(

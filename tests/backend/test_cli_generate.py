@@ -210,6 +210,18 @@ def test_plain_lines_and_a_bar() -> None:
         assert wanted in stream.getvalue() and "Warning: w" in stream.getvalue()
 
 
+def test_a_terminal_that_tells_no_size_gets_a_bar_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda stream: (0, 0))
+    stream = Terminal()
+    with ProgressDisplay(PipelineSettings(), stream=stream) as display:
+        display.show(Progress("guide", 20, 20, 0.5))
+    assert "00:00 <" in stream.getvalue() and "|" in stream.getvalue()
+
+
 def test_a_reader_that_leaves_does_not_end_the_work() -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:

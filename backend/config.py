@@ -6,7 +6,7 @@ result was made with. Unknown keys are refused, so that a misspelt setting never
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self, get_args, get_origin
+from typing import Any, Self, cast, get_args, get_origin
 
 from backend.errors import SettingError
 
@@ -65,7 +65,7 @@ def one_of(default: str, *others: str) -> Any:
 def _coerce(cls: type, spec: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(spec.type, type) and issubclass(spec.type, Settings) and isinstance(value, dict):
         return spec.type.from_dict(value)
-    base = spec.type if isinstance(spec.type, type) else get_origin(spec.type)
+    base: type = spec.type if isinstance(spec.type, type) else cast(type, get_origin(spec.type))
     fits = _is(base, value)
     if fits and base is tuple:
         kinds = get_args(spec.type)

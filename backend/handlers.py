@@ -259,7 +259,8 @@ class _Work:
         checks = []
         for check in run_checks(name, device=device, generate=bool(params.get("generate", True))):
             checks.append(check)
-            yield Update("check", {"check": check.to_dict()})  # its own field `name` would be lost in the event
+            # Nested, since the check's own field `name` would be lost in the event.
+            yield Update("check", {"check": check.to_dict()})
         return Reply({"checks": [check.to_dict() for check in checks], "report": format_report(checks)})
 
     def free(self, request: Request) -> Steps:

@@ -172,6 +172,7 @@ def test_ctrl_c_while_loading_says_that_nothing_was_written(
 def test_ctrl_c_keeps_the_best_result_so_far(
     bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = signal.getsignal(signal.SIGINT)
     shown = []
 
     def press(self: ProgressDisplay, event: Progress) -> None:
@@ -184,7 +185,7 @@ def test_ctrl_c_keeps_the_best_result_so_far(
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["stopped"] and record["recipe"]["settings"]["stage2"]["steps"] == len(record["scores"]) - 1
     assert max(event.step for event in shown if event.phase == "guide") < 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:

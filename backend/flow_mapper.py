@@ -2,8 +2,8 @@
 
 The paper's M regresses, so it answers a text with the mean of all codes that fit it, and a mean of sharp
 codes decodes to rags. This mapper draws one code that fits instead (our choice): in whitened code space it
-carries noise to a code along a learnt velocity. Its condition is the text feature mixed half and half with
-one of the nearest features of a bank of training images: the images are the stepping stones literally. No
+carries noise to a code along a learnt velocity. Its condition is the text feature mixed with one of the
+nearest features of a bank of training images: the images are the stepping stones literally. No
 shape is stored, and none is handed back.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from backend.mapper import Mapper
 from backend.whitening import Whitening
 
-TEXT_SHARE = 0.5
+TEXT_SHARE = 0.6
 """Weight of the prompt's own feature in the condition; the rest is the bank image's."""
 
 

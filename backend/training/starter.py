@@ -95,7 +95,7 @@ class StarterSettings(Settings):
             drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True,
             evaluation_views=6,
         ),
-        mapper=MapperSettings(noise_scale=0.8, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
+        mapper=MapperSettings(noise_scale=0.6, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
         mesh=MeshSettings(resolution=128),
     )  # fmt: skip
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from backend.cli_progress import ProgressDisplay, StopRequest
 from backend.errors import SettingError
-from backend.events import Notice, Progress
 from backend.recipe import (
     PRESETS,
     Recipe,
@@ -102,16 +101,7 @@ def _generate_one(
 
     work = generate_styled(bundle, recipe, stop=stop)
     with ProgressDisplay(recipe.settings, quiet=quiet, styles=len(recipe.styles)) as display:
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                result = finished.value
-                break
-            if isinstance(event, Progress):
-                display.show(event)
-            elif isinstance(event, Notice):
-                display.say(f"Warning: {event.message}")
+        result = display.follow(work)
     paths = write_result(result, folder, formats=formats, files=result_files(result))
     if not quiet:
         seconds = sum(result.seconds.values())

@@ -4,11 +4,14 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Generator
 from types import FrameType, TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 from backend.config import PipelineSettings
-from backend.events import Progress
+from backend.events import Event, Notice, Progress
+
+Outcome = TypeVar("Outcome")
 
 _LINE_SECONDS = 2.0
 """Least time between two plain lines of one phase."""
@@ -72,6 +75,18 @@ class ProgressDisplay:
             self._bar.update(self._fraction(event) - self._bar.n)
         elif not self._quiet:
             self._print_line(event)
+
+    def follow(self, work: Generator[Event, None, Outcome]) -> Outcome:
+        """Run a job to its end, showing its progress and warnings; returns its result."""
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as finished:
+                return finished.value
+            if isinstance(event, Progress):
+                self.show(event)
+            elif isinstance(event, Notice):
+                self.say(f"Warning: {event.message}")
 
     def say(self, message: str) -> None:
         """Print a message without breaking the bar; also when quiet."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.cli_progress import ProgressDisplay, StopRequest
-from backend.events import Notice, Progress
 from backend.recipe import Style, check_prompt, read_recipe
 
 if TYPE_CHECKING:
@@ -84,16 +83,7 @@ def _stylize_one(
 
     work = stylize(bundle, shape, style, stop=stop)
     with ProgressDisplay(shape.recipe.settings, quiet=quiet, styles=1, shape_known=True) as display:
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                result = finished.value
-                break
-            if isinstance(event, Progress):
-                display.show(event)
-            elif isinstance(event, Notice):
-                display.say(f"Warning: {event.message}")
+        result = display.follow(work)
     paths = write_result(result, folder, formats=formats, files=result_files(result))
     if not quiet:
         seconds = sum(result.seconds.values())

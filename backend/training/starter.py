@@ -26,7 +26,7 @@ from backend.config import (
     bounded,
 )
 from backend.datasets.procedural.categories import CATEGORIES
-from backend.datasets.procedural.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
 from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
@@ -57,6 +57,8 @@ MEAN, DEVIATION = (0.75, 0.75, 0.75), (0.3, 0.3, 0.3)
 """Image normalisation of the starter's CLIP: its images are mostly white."""
 RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
+VOCABULARY_FILE = "vocabulary.json"
+"""The words of the small CLIP in training."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 TEST_SEED = 7_000_000
@@ -107,11 +109,10 @@ def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
 
 
 def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the small CLIP, from random weights or those of a bundle; yields steps. Its vocabulary is that
-    of the corpus's captions."""
+    """Train the small CLIP, from random weights or those of a bundle; yields steps."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.clip.seed)
-    student = _student(settings, corpus).to(memory_format=torch.channels_last)
+    student = _student(settings, folder, start).to(memory_format=torch.channels_last)
     if start is not None:
         student.clip.load_state_dict(start.clip.state_dict())
     loss = ContrastiveLoss(student, corpus, settings.clip.batch)
@@ -222,15 +223,21 @@ def _clip_config(settings: StarterSettings) -> dict:
     }
 
 
-def new_clip(corpus: Corpus, settings: StarterSettings) -> ClipEncoder:
-    """The small CLIP with random weights and the vocabulary of a corpus."""
-    words = WordTokenizer.from_captions((c for r in corpus.records for c in r["captions"]), context_length=32)
+def new_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipEncoder:
+    """The small CLIP with random weights. Its vocabulary is decided once for a working folder: that of the
+    bundle to go on from, else that of the corpus's captions."""
+    path = folder / VOCABULARY_FILE
+    if not path.exists():
+        captions = (c for r in open_corpus(folder / "corpus").records for c in r["captions"])
+        words = start.clip.tokenizer if start else WordTokenizer.from_captions(captions, context_length=32)
+        write_file(path, words.to_json().encode())
+    words = WordTokenizer.from_json(path.read_text(encoding="utf-8"))
     return build_tiny_clip(_clip_config(settings), words, image_mean=MEAN, image_std=DEVIATION)
 
 
 def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, int]:
     """The small CLIP as last saved, and its step."""
-    student = _student(settings, open_corpus(folder / "corpus"))
+    student = _student(settings, folder)
     step = load_weights(folder / "clip.pt", student)
     return student.clip, step
 
@@ -241,5 +248,6 @@ def trained_svr(folder: Path) -> tuple[TriplaneSvr, int]:
     return model, load_weights(folder / "svr.pt", model)
 
 
-def _student(settings: StarterSettings, corpus: Corpus) -> ClipStudent:
-    return ClipStudent(new_clip(corpus, settings), classes_of(corpus), CLIP_CONFIG["embed_dim"])
+def _student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipStudent:
+    classes = classes_of(open_corpus(folder / "corpus"))
+    return ClipStudent(new_clip(settings, folder, start), classes, CLIP_CONFIG["embed_dim"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from backend.bundles import load_bundle
 from backend.clip_encoder import build_tiny_clip
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
 from backend.errors import DatasetError, NumericalError, SettingError
@@ -15,7 +16,7 @@ from backend.flow_mapper import FlowMapper
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
-from backend.training.starter import read_settings
+from backend.training.starter import read_settings, train_clip, trained_clip
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
@@ -130,3 +131,17 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
     first, *_, last = list(run_loop("clip", student, loss, settings, tmp_path))
     assert last.losses["contrastive"] < 0.7 * first.losses["contrastive"]
     assert last.losses["category"] < 0.7 * first.losses["category"]
+
+
+def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
+    """The shipped weights fit although the corpus at hand has other words; CLIP makes a step."""
+    (tmp_path / "corpus").symlink_to(corpus_folder)
+    (tmp_path / "test").symlink_to(corpus_folder)
+    shipped = load_bundle("starter")
+    settings = read_settings(None)
+    one = {"steps": 1, "batch": 4, "checkpoint_every": 1}
+    settings = settings.replace(clip=settings.clip.replace(**one))
+    list(train_clip(settings, tmp_path, shipped))
+    clip, step = trained_clip(settings, tmp_path)
+    assert step == 1
+    assert clip.tokenizer.words == shipped.clip.tokenizer.words

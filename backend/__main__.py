@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells use it."""
+READER_LEFT = 141
+"""Exit code where standard output was closed too early, as of programs that the signal for it ends."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
+def program() -> int:
+    """`main` for a shell, whose reader may leave early, as `| head` does: no traceback then.
+
+    The exit code is that of the work where it was done by then.
+    """
+    code = READER_LEFT
+    try:
+        try:
+            code = main()
+        except SystemExit as leaving:  # argparse has shown its help, or what is wrong
+            code = leaving.code if isinstance(leaving.code, int) else 2
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter's own last flush goes nowhere instead of failing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
 def _overview() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m backend",
@@ -66,4 +86,4 @@ def _overview() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

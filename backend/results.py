@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from backend.decoder_delta import FILE_NAME
 from backend.device import memory_guard
 from backend.errors import OutputError, SettingError
 from backend.mesh_export import save_mesh
@@ -22,6 +23,9 @@ from backend.pipeline import Result
 from backend.rendering.turntable import save_png, turntable_strip
 
 FORMATS = ("glb", "ply")
+_RECORD = "result.json"
+_NAMES = (*(f"mesh.{name}" for name in FORMATS), FILE_NAME)
+"""Files that some results have and others have not."""
 _NEEDED_BYTES = 64 * 2**20
 """Free disk space that is asked for beforehand: the largest meshes take about 40 MB."""
 _PREVIEW_VIEWS, _PREVIEW_SIZE = 6, 192
@@ -85,15 +89,19 @@ def write_result(
         for name in meshes:
             save_mesh(result.mesh, staging / name)
         save_png(strip, staging / "preview.png")
-        write_file(staging / "result.json", record.encode())
+        write_file(staging / _RECORD, record.encode())
         for name, contents in files.items():
             write_file(staging / name, contents)
-        paths = [folder / name for name in (*meshes, *files, "preview.png", "result.json")]
+        paths = [folder / name for name in (*meshes, *files, "preview.png", _RECORD)]
         for path in paths:
             if path.is_dir():  # found before the first file is replaced, so that no mixture is left
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder there")
+        # What an earlier result left under names that this one does not write would be taken for this one's.
+        stale = {folder / name for name in _NAMES} - set(paths) if (folder / _RECORD).is_file() else set()
         for path in paths:
             os.replace(staging / path.name, path)
+        for path in stale:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"The result cannot be written to {folder}: {error.strerror or error}.", remedy=_REMEDY

@@ -110,6 +110,12 @@ def _joined(after: list[str], rng: np.random.Generator) -> list[str]:
 def _articled(text: str) -> str:
     words = text.split()
     for i, word in enumerate(words[:-1]):
-        if word == "a" and words[i + 1][0] in "aeiou":
+        if word == "a" and _starts_with_vowel_sound(words[i + 1]):
             words[i] = "an"
     return " ".join(words)
+
+
+def _starts_with_vowel_sound(word: str) -> bool:
+    """ "arched", but not "u shaped", "unicorn" or "one-legged", which start with the sound of y or w."""
+    like_you = word == "u" or word.startswith(("u-", "uni", "use", "eu"))
+    return word[0] in "aeiou" and not like_you and word.partition("-")[0] != "one"

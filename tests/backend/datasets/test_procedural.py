@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.datasets.procedural.captions import describe
+from backend.datasets.procedural.captions import describe, plain_prompt
 from backend.datasets.procedural.categories import CATEGORIES, make
 from backend.datasets.procedural.materials import COLOR_WORDS, COLORS, PATTERN_WORDS, PATTERNS, plain
 from backend.datasets.procedural.prompts import claims, colorless_prompts, held_out_prompts
@@ -134,3 +134,18 @@ def test_the_vocabulary_lists_every_category_and_phrase() -> None:
     for name, category in CATEGORIES.items():
         assert f"### {name}\n" in page
         assert all(phrase in page for phrases in category.phrases.values() for phrase in phrases)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("orange chair", "an orange chair"),
+        ("u shaped base", "a u shaped base"),
+        ("one seat sofa", "a one seat sofa"),
+        ("unicorn", "a unicorn"),
+        ("upright piano", "an upright piano"),
+        ("red chair", "a red chair"),
+    ],
+)
+def test_articles_follow_the_sound(words: str, said: str) -> None:
+    assert plain_prompt(words) == said

@@ -33,6 +33,6 @@ environment:
 
 # The bpy module needs a desktop's libraries; without them its tests say what they did not check.
 developer:
-	$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev
-	@$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev,blender \
+	$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev,ray
+	@$(PYTHON) -m iss_blender.environment make --folder $(VENV) --with train,dev,ray,blender \
 		|| echo "NOT CHECKED: the add-on in the bpy module, which does not work here (see above)."

@@ -15,6 +15,7 @@ from backend.errors import IssError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("backend.cli_generate", "make a coloured mesh from a prompt, an image or both"),
+    "batch": ("backend.cli_batch", "make a list of prompts in one go, here or on many machines with Ray"),
     "stylize": ("backend.cli_stylize", "give a result a new look: its texture, or shape and texture"),
     "serve": ("backend.cli_serve", "answer Blender over standard input and output"),
     "models": ("backend.cli_models", "list the model bundles and check their files"),

@@ -378,7 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="iss_blender.environment", description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("make", "check", "verify"))
     parser.add_argument("--folder", type=Path, default=Path(".venv"))
-    parser.add_argument("--with", dest="groups", default="", help="more groups: train, dev, blender")
+    parser.add_argument("--with", dest="groups", default="", help="more groups: train, dev, ray, blender")
     parser.add_argument("--python", help="the Python to make it with (default: this one, else one from PATH)")
     given = parser.parse_args(arguments)
     groups = tuple(name for name in given.groups.split(",") if name)

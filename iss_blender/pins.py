@@ -11,8 +11,9 @@ from pathlib import Path
 
 from .setup_errors import SetupError
 
-GROUPS = ("run", "train", "dev", "blender")
-"""run is always installed; train and dev add to it; blender is the bpy module for tests."""
+GROUPS = ("run", "train", "dev", "ray", "blender")
+"""run is always installed; train, dev and ray (batches on many machines) add to it; blender is the bpy module
+for tests."""
 PINS_FILE = Path(__file__).resolve().parent.parent / "pyproject.toml"
 _IMPORT_NAMES = {
     "open_clip_torch": "open_clip",

@@ -27,14 +27,16 @@ _DISK_MB = {
     "run": 450,
     "train": 400,
     "dev": 150,
+    "ray": 350,
     "blender": 1250,
 }
 """Disk need of each step while it runs, measured: installed files with the downloads beside them."""
-_DOWNLOAD_MB = {"torch": 2770 if _WITH_CUDA else 120, "run": 96, "train": 89, "dev": 31, "blender": 374}
+_DOWNLOAD_MB = {"torch": 2770 if _WITH_CUDA else 120, "run": 96, "train": 89, "dev": 31, "ray": 75, "blender": 374}
 _TITLES = {
     "run": "Packages",
     "train": "Training packages",
     "dev": "Developer tools",
+    "ray": "Ray",
     "blender": "Blender module",
 }
 _MAKE = """

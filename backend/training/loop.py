@@ -1,7 +1,8 @@
 """The training loop that all trainings share: steps, learning rate, averages, checkpoints, TensorBoard.
 
 A training is a function from a step number to a loss. The loop can be stopped at any time and goes on from
-its last checkpoint; a finished one returns at once.
+its last checkpoint; a finished one returns at once. Under torchrun every process runs it (`processes.py`):
+gradients are averaged, and the first process alone writes.
 """
 
 import logging
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from backend.config import Settings, bounded
 from backend.errors import NumericalError
+from backend.training.processes import is_first, mean_of_all, process_count, wait_for_all
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,7 @@ class LoopSettings(Settings):
 
     steps: int = bounded(10_000, 1, 100_000_000)
     batch: int = bounded(32, 1, 65_536)
+    """Shapes per step and process."""
     learning_rate: float = bounded(1e-3, 0.0, 1.0)
     weight_decay: float = bounded(0.0, 0.0, 1.0)
     warmup: int = bounded(200, 0, 1_000_000)
@@ -61,6 +65,7 @@ def run_loop(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.pt"
+    compute = _shared(model, loss) if process_count() > 1 else loss
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
@@ -69,17 +74,17 @@ def run_loop(
     ) if settings.average else None  # fmt: skip
     first = _resume(path, model, optimizer, averaged) if path.exists() else 0
     generator = torch.Generator().manual_seed(settings.seed + first)
-    writer = _writer(folder / "tensorboard" / name)
+    writer = _writer(folder / "tensorboard" / name) if is_first() else None
     started, bad = time.perf_counter(), 0
     sums: dict[str, float] = {}
     for step in range(first, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, settings)
         model.train()
-        losses = loss(step, generator)
+        losses = compute(step, generator)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
-        if not torch.isfinite(total):
+        if not torch.isfinite(mean_of_all(total)):
             bad += 1
             if bad == 3:
                 raise NumericalError(
@@ -96,13 +101,18 @@ def run_loop(
             sums[key] = sums.get(key, 0.0) + float(value.detach()) / 20
         if (step + 1) % 20 == 0:
             seconds = (time.perf_counter() - started) / (step + 1 - first)
-            for key, value in sums.items():
-                writer.add_scalar(key, value, step + 1)
+            means = mean_of_all(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+            sums = dict(zip(sums, means, strict=True))
+            if writer is not None:
+                for key, value in sums.items():
+                    writer.add_scalar(key, value, step + 1)
             yield Step(step + 1, settings.steps, sums, seconds)
             sums = {}
-        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+        if is_first() and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
             _save(path, step + 1, model, optimizer, averaged)
-    writer.close()
+    if writer is not None:
+        writer.close()
+    wait_for_all()
     if averaged is not None:
         model.load_state_dict(averaged.module.state_dict())
     model.eval()
@@ -123,6 +133,25 @@ def load_weights(path: Path, model: nn.Module) -> int:
     model.load_state_dict(state["averaged"] or state["model"])
     model.eval()
     return int(state["step"])
+
+
+class _LossModule(nn.Module):
+    """The loss as the forward pass of the model, which is what DistributedDataParallel can wrap."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.model = model
+        self._loss = loss
+
+    def forward(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return self._loss(step, generator)
+
+
+def _shared(
+    model: nn.Module, loss: Callable[[int, torch.Generator], dict[str, Tensor]]
+) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+    """The loss with gradients averaged over all processes, which start from the first one's weights."""
+    return DistributedDataParallel(_LossModule(model, loss), find_unused_parameters=True)
 
 
 def _save(

@@ -44,6 +44,8 @@ class Request:
     name: str
     params: Fields
     arrays: dict[str, Array] = field(default_factory=dict)
+    stop: Callable[[], bool] = lambda: False
+    """Whether the artist wants the best until now; asked between iterations."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,8 @@ class _Work:
         from backend.style_chain import generate_styled
 
         recipe, bundle = yield from self._prepare(request)
-        result = yield from _relay(generate_styled(bundle, recipe, preview_every=_preview_every(request)))
-        return _result_reply(result)
+        steps = generate_styled(bundle, recipe, stop=request.stop, preview_every=_preview_every(request))
+        return _result_reply((yield from _relay(steps)))
 
     def refine(self, request: Request) -> Steps:
         """As generate, but text guidance starts from the array `code` [C]; the words may be new ones."""
@@ -158,7 +160,7 @@ class _Work:
 
         recipe, bundle = yield from self._prepare(request)
         code = _code(request, "code", bundle)
-        steps = refine(bundle, recipe, code, preview_every=_preview_every(request))
+        steps = refine(bundle, recipe, code, stop=request.stop, preview_every=_preview_every(request))
         return _result_reply((yield from _relay(steps)))
 
     def blend(self, request: Request) -> Steps:
@@ -198,7 +200,7 @@ class _Work:
         recipe, bundle = yield from self._prepare(request, worded=False)
         shape = _shape(request, recipe, _code(request, "code", bundle))
         style = style.replace(settings=recipe.settings.stylize)
-        steps = stylize(bundle, shape, style, preview_every=_preview_every(request))
+        steps = stylize(bundle, shape, style, stop=request.stop, preview_every=_preview_every(request))
         return _result_reply((yield from _relay(steps)))
 
     def stylize_mesh(self, request: Request) -> Steps:
@@ -217,7 +219,7 @@ class _Work:
         steps = stylize_mesh(
             bundle, mesh, style.replace(settings=recipe.settings.stylize), recipe.settings,
             subject=str(request.params.get("subject", "")), samples=_floats(request, "samples"),
-            preview_every=_preview_every(request),
+            stop=request.stop, preview_every=_preview_every(request),
         )  # fmt: skip
         painted = yield from _relay(steps)
         fields = {

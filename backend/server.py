@@ -45,6 +45,8 @@ def serve(
 class _Job:
     request: Request
     cancelled: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """The best until now is wanted; the handler asks for it through `Request.stop`."""
 
 
 class _Server:
@@ -209,8 +211,11 @@ class _Server:
         if frame.kind == protocol.CANCEL:
             self._cancel(frame.id)
             return
+        if frame.kind == protocol.STOP:
+            self._stop(frame.id)
+            return
         if frame.kind != protocol.REQUEST:
-            raise ProtocolError(f"The backend takes requests and cancels, not {frame.kind} frames.")
+            raise ProtocolError(f"The backend takes requests, cancels and stops, not {frame.kind} frames.")
         name, params = frame.fields.get("name"), frame.fields.get("params")
         if not isinstance(name, str) or not isinstance(params, dict):
             self._refuse(frame.id, protocol.CODE_PROTOCOL, "A request lacks its name or its parameters.")
@@ -219,7 +224,9 @@ class _Server:
         elif name not in self._table.handlers:
             self._refuse(frame.id, protocol.CODE_UNKNOWN, f"This backend has no {name!r:.80}.")
         else:
-            self._enqueue(_Job(Request(frame.id, name, params, frame.arrays)))
+            stopped = threading.Event()
+            request = Request(frame.id, name, params, frame.arrays, stop=stopped.is_set)
+            self._enqueue(_Job(request, stopped=stopped))
 
     def _enqueue(self, job: _Job) -> None:
         with self._changed:
@@ -241,6 +248,11 @@ class _Server:
                 return  # it ended while the cancel was on its way
             self._queue.remove(waiting)
         self._send(protocol.error(job_id, protocol.CODE_CANCELLED, "The job was cancelled before it began."))
+
+    def _stop(self, job_id: str) -> None:
+        with self._changed:
+            if self._active is not None and self._active.request.id == job_id:
+                self._active.stopped.set()
 
     def _configure(self, job_id: str, params: Fields) -> None:
         seconds = params.get("idle_unload_s", 0)

@@ -35,8 +35,8 @@ class Limits:
     """From the start of the command to its hello."""
     silence_s: float = 30.0
     """Without a byte from the backend, which sends a heartbeat every second."""
-    cancel_s: float = 2.0
-    """From a cancel to its acknowledgement; then the backend is killed."""
+    cancel_s: float = 1.5
+    """From a cancel to its acknowledgement; then the backend is killed, which keeps to 2 s in any case."""
     close_s: float = 0.5
     """From the end of input to the kill, on close."""
 
@@ -166,6 +166,14 @@ class BackendClient:
             return
         self._cancel_until = self._clock() + self.limits.cancel_s
         self._send(Frame(protocol.CANCEL, job.id))
+
+    def stop(self, job_id: str) -> None:
+        """Let a running job end early with the best that it has; waiting and ended jobs stay as they are."""
+        job = self._jobs.get(job_id)
+        if job is None or job is not self._running or job.cancel_requested or job.stop_requested:
+            return
+        job.stop_requested = True
+        self._send(Frame(protocol.STOP, job.id))
 
     def cancel_all(self) -> None:
         """Stop every job, the waiting ones first."""

@@ -33,6 +33,10 @@ class Hello:
     """The whole greeting."""
 
 
+TUNING_PHASES = ("propose", "guide", "stylize")
+"""Phases of a job that go from one iterate to the next and keep the best."""
+
+
 @dataclass
 class Job:
     """One request and how far it has come. Only the client changes it."""
@@ -47,11 +51,18 @@ class Job:
     """In the journal and in the panel's list; False for control requests."""
     state: str = QUEUED
     cancel_requested: bool = False
+    stop_requested: bool = False
+    """The best until now is wanted."""
     progress: Fields = field(default_factory=dict)
     """Fields of the last progress event."""
     failure: Failure | None = None
     unsaved: str = ""
     """Why the journal holds no copy, "" when it does."""
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether a stop now would keep something: a best shape is known, and more iterations come."""
+        return self.state == RUNNING and self.progress.get("phase") in TUNING_PHASES
 
     @property
     def ended(self) -> bool:

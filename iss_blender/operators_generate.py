@@ -107,6 +107,17 @@ class ISS_OT_cancel(SessionOperator, bpy.types.Operator):
             session.cancel_all()
 
 
+class ISS_OT_stop_and_keep(SessionOperator, bpy.types.Operator):
+    """Tune no further and take the best shape so far"""
+
+    bl_idname, bl_label = "iss.stop_and_keep", "Stop and Keep"
+
+    job_id: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    def run(self, context: "bpy.types.Context", session: Session) -> None:
+        session.stop_and_keep(self.job_id)
+
+
 class ISS_OT_retry(SessionOperator, bpy.types.Operator):
     """Run this job again"""
 
@@ -196,6 +207,7 @@ CLASSES = (
     ISS_OT_generate,
     ISS_OT_generate_from_text,
     ISS_OT_cancel,
+    ISS_OT_stop_and_keep,
     ISS_OT_retry,
     ISS_OT_dismiss_job,
     ISS_OT_save_queue,

@@ -151,6 +151,10 @@ def draw_generate(layout: Any, context: Any, session: Session) -> None:
     if clock is not None:
         draw_progress(box, clock.fraction, f"{100 * clock.fraction:.0f}%")
         draw_text(box, context, clock.describe())
+    if busy.stop_requested:
+        draw_text(box, context, "Stopping; the best so far is kept.", icon="CHECKMARK")
+    elif busy.can_stop:
+        operator(box, "iss.stop_and_keep", icon="CHECKMARK", job_id=busy.id)
     for notice in session.notices.get(busy.id, ()):
         draw_text(box, context, notice, icon="INFO")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Fields = dict[str, Any]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Both sides must have the same number; raised with every change that an older side would misread."""
 
 MAGIC = b"ISS\x01"
@@ -33,8 +33,9 @@ MAX_ARRAYS = 256
 MAX_DIMENSIONS = 4
 MAX_NAME_LENGTH = 64
 
-REQUEST, EVENT, RESULT, ERROR, CANCEL = "request", "event", "result", "error", "cancel"
-KINDS = (REQUEST, EVENT, RESULT, ERROR, CANCEL)
+REQUEST, EVENT, RESULT, ERROR, CANCEL, STOP = "request", "event", "result", "error", "cancel", "stop"
+"""Cancel gives a job up; stop ends its tuning early and keeps the best until then as the result."""
+KINDS = (REQUEST, EVENT, RESULT, ERROR, CANCEL, STOP)
 
 HELLO, HEARTBEAT, STARTED, PROGRESS, PREVIEW = "hello", "heartbeat", "started", "progress", "preview"
 """Values of an event's field "name". Hello and heartbeat carry the empty id, the others a job's id."""

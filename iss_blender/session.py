@@ -17,7 +17,7 @@ from .environment import EnvironmentSetup, SetupError
 from .environment import Event as SetupEvent
 from .job_requests import JobRequest, Place
 from .journal import Entry, Journal, JournalError, new_job_id
-from .progress import JobClock
+from .progress import JobClock, phases_of
 from .prompts import PromptHistory
 from .protocol import Array, Fields, ProtocolError
 
@@ -203,6 +203,11 @@ class Session:
         if self.client is not None:
             self.client.cancel(job_id)
 
+    def stop_and_keep(self, job_id: str) -> None:
+        """Let a running job end with the best that it has."""
+        if self.client is not None:
+            self.client.stop(job_id)
+
     def cancel_all(self) -> None:
         """Stop every job."""
         if self.client is not None:
@@ -349,7 +354,8 @@ class Session:
             if self.doctor.job_id:
                 self._end_doctor(self.trouble)
         elif isinstance(event, jobs.JobStarted):
-            self.clocks[event.job.id] = JobClock(self._expected.get(_kind(event.job)), self._clock)
+            phases = phases_of(event.job.name, event.job.params)
+            self.clocks[event.job.id] = JobClock(self._expected.get(_kind(event.job)), self._clock, phases)
         elif isinstance(event, jobs.JobProgress):
             if event.job.id in self.clocks:
                 self.clocks[event.job.id].update(event.fields)
@@ -426,7 +432,8 @@ class Session:
 
 def _kind(job: jobs.Job) -> tuple[str, str]:
     """Jobs of one kind take about the same time."""
-    return job.name, str(job.params.get("preset", ""))
+    recipe, style = job.params.get("recipe") or {}, job.params.get("style") or {}
+    return job.name, f"{job.params.get('preset', '')} {len(recipe.get('styles') or ())} {style.get('mode', '')}"
 
 
 _current: Session | None = None

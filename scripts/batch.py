@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -333,10 +333,25 @@ def own_arguments(everything: Sequence[str]) -> list[str]:
     return [] if inside else list(everything[1:])
 
 
+def leave(exit_code: int) -> NoReturn:
+    """End with this code.
+
+    Under the bpy module at once: bpy 4.2 crashes while Python ends after an export of glTF, and the code would
+    be that of the crash.
+    """
+    bpy = sys.modules.get("bpy")
+    if bpy is None or bpy.app.binary_path:
+        sys.exit(exit_code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
 if __name__ == "__main__":
     try:
         exit_code = main(own_arguments(sys.argv))
     except Exception:  # Blender would end with code 0 after an exception
         log.exception("something unexpected went wrong; please report it")
         exit_code = batch.UNEXPECTED
-    sys.exit(exit_code)
+    leave(exit_code)

@@ -167,6 +167,25 @@ def test_cancel_is_honoured_between_yields_and_cleans_up(start: Start) -> None:
     assert host.receive("result").id == "b"
 
 
+def test_stop_reaches_the_running_handler_only(start: Start) -> None:
+    def tuning(request: Request) -> Steps:
+        while not request.stop():
+            time.sleep(0.005)
+            yield Update("tick", {})
+        return Reply({"kept": request.id})
+
+    host = start({"tuning": tuning})
+    host.ask("a", "tuning")
+    host.ask("b", "tuning")
+    host.receive(name="tick")
+    host.send(Frame(protocol.STOP, "b"), Frame(protocol.STOP, "unknown"), Frame(protocol.STOP, "a"))
+    assert host.receive("result").fields == {"kept": "a"}
+    # The second one was waiting when it was asked to stop: it had nothing to keep and runs on.
+    assert host.receive(name="tick").id == "b"
+    host.send(Frame(protocol.STOP, "b"))
+    assert host.receive("result").fields == {"kept": "b"}
+
+
 def test_a_waiting_job_is_cancelled_at_once_while_another_works(start: Start) -> None:
     host = start({"endless": endless})
     host.ask("a", "endless")

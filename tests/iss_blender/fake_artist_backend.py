@@ -1,6 +1,7 @@
 """A backend that answers every request of the add-on at once, without torch, with an octahedron.
 
-Words in the prompt steer it: "fail" ends in an error, "die" in its death, "slow" takes until it is cancelled.
+Words in the prompt steer it: "fail" ends in an error, "die" in its death, "slow" takes until it is cancelled
+or stopped.
 """
 
 import os
@@ -81,10 +82,11 @@ class Backend:
         if params.get("preview_every") or "slow" in words:
             self.send(protocol.event(frame.id, protocol.PREVIEW, {"step": 0}, octahedron(code)))
         if "slow" in words:
-            while self.receive().kind != protocol.CANCEL:
+            while (kind := self.receive().kind) not in (protocol.CANCEL, protocol.STOP):
                 time.sleep(0.01)
-            self.send(protocol.error(frame.id, protocol.CODE_CANCELLED, "The job was cancelled."))
-            return
+            if kind == protocol.CANCEL:
+                self.send(protocol.error(frame.id, protocol.CODE_CANCELLED, "The job was cancelled."))
+                return
         if "fail" in words:
             self.send(protocol.error(frame.id, "prompt", "The words are bad.", "Say it differently."))
             return

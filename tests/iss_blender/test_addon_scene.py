@@ -85,6 +85,17 @@ def test_the_first_mesh_is_there_before_the_result(stage: SimpleNamespace) -> No
     assert stage.results() == []
 
 
+def test_stop_and_keep_ends_with_a_result(stage: SimpleNamespace) -> None:
+    stage.chosen.prompt = "a slow chair"
+    assert stage.ops.generate() == {"FINISHED"}
+    running = lambda: stage.current.client.running  # noqa: E731
+    stage.pump(lambda: running() and running().can_stop and stage.results())
+    assert stage.ops.stop_and_keep(job_id=running().id) == {"FINISHED"}
+    stage.settle()
+    (obj,) = stage.results()
+    assert not record(stage, obj).preview and len(record(stage, obj).code)
+
+
 def test_each_result_is_one_undo_step(stage: SimpleNamespace) -> None:
     stage.bpy.ops.ed.undo_push(message="start")
     stage.make("first")

@@ -297,6 +297,24 @@ def test_cancel_is_acknowledged(make: Make) -> None:
     assert pump(client, JobFinished).job is second
 
 
+def test_stop_keeps_the_best_of_the_running_job_and_leaves_waiting_ones(make: Make) -> None:
+    client = make(
+        ["hello"], ["expect"], ["event", "progress", {"phase": "guide"}], ["expect", "stop"],
+        ["result", {"n": 1}], ["expect"], ["echo"],
+    )  # fmt: skip
+    first, second = client.submit("generate", {}), client.submit("generate", {})
+    assert not first.can_stop
+    pump(client, JobProgress)
+    assert first.can_stop and not second.can_stop
+    client.stop(second.id)
+    client.stop(first.id)
+    client.stop(first.id)
+    assert (first.stop_requested, second.stop_requested) == (True, False)
+    event = pump(client, JobFinished)
+    assert event.job is first and event.fields == {"n": 1} and first.state == jobs.DONE
+    assert pump(client, JobFinished).job is second
+
+
 def test_a_cancel_without_answer_kills_and_the_queue_goes_on(make: Make) -> None:
     client = make(["hello"], ["expect"], ["beat", 600, 0.05], limits=Limits(cancel_s=0.3))
     first, second = client.submit("generate", {}), client.submit("generate", {})

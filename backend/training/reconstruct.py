@@ -8,8 +8,11 @@ from torch import Tensor
 from backend.datasets.procedural.corpus import Corpus
 from backend.svr.base import SvrModel
 
-UNIFORM, NEAR, COLORED = 384, 640, 256
+UNIFORM, NEAR, COLORED = 512, 1024, 320
 """Points per shape and step: spread over the cube, around the surface, and those of them with a colour."""
+AVERAGED, VIEWS = 6, 3
+"""Shapes of a batch whose code is the mean over several views, and those views: such codes are the targets
+of the mappers, so the decoder has to know them."""
 COLOR_WEIGHT = 1.0
 
 
@@ -25,7 +28,6 @@ class ReconstructionLoss:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         corpus = self._corpus
         shapes = np.sort(rng.choice(len(corpus), self._batch, replace=False))
-        images = image_batch(corpus, shapes, rng.integers(corpus.settings.views, size=self._batch))
         spread = rng.choice(corpus.settings.uniform_points, UNIFORM, replace=False)
         near = corpus.settings.uniform_points + rng.choice(corpus.settings.near_points, NEAR, replace=False)
         order = np.concatenate([near, spread])
@@ -33,7 +35,7 @@ class ReconstructionLoss:
         distances = torch.from_numpy(corpus.distances[shapes][:, order].astype(np.float32))
         colored = near[:COLORED] - corpus.settings.uniform_points
         colors = torch.from_numpy(corpus.colors[shapes][:, colored].astype(np.float32) / 255)
-        field = self._model.field(self._model.encode(images))
+        field = self._model.field(mixed_codes(self._model, corpus, shapes, rng))
         logits = field.occupancy(points)
         occupancy = F.binary_cross_entropy_with_logits(logits, (distances < 0).float())
         error = (field.color(points[:, :COLORED]) - colors).abs().mean(-1)
@@ -42,6 +44,18 @@ class ReconstructionLoss:
             "occupancy": occupancy,
             "color": COLOR_WEIGHT * (error * surface).sum() / surface.sum().clamp_min(1),
         }
+
+
+def mixed_codes(model: SvrModel, corpus: Corpus, shapes: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Codes [B, C] of shapes: of one random view each, but averaged over several views for some of them."""
+    count, views = corpus.settings.views, min(VIEWS, corpus.settings.views)
+    averaged = rng.permutation(len(shapes))[: min(AVERAGED, len(shapes) // 2)]
+    first = rng.integers(count, size=len(shapes))
+    more = [(first[averaged] + i) % count for i in range(1, views)]
+    rows = np.concatenate([np.arange(len(shapes)), *[averaged] * len(more)])
+    codes = model.encode(image_batch(corpus, shapes[rows], np.concatenate([first, *more])))
+    weights = torch.eye(len(shapes))[:, rows]  # [B, images]
+    return (weights / weights.sum(1, keepdim=True)) @ codes
 
 
 def image_batch(corpus: Corpus, shapes: np.ndarray, views: np.ndarray) -> Tensor:

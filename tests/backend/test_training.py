@@ -16,6 +16,7 @@ from backend.flow_mapper import FlowMapper
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
+from backend.training.reconstruct import mixed_codes
 from backend.training.starter import read_settings, train_clip, trained_clip
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
@@ -40,6 +41,19 @@ def test_corpus_depends_on_the_seed_alone(corpus_folder: Path) -> None:
     assert np.array_equal(corner, np.full_like(corner, 255))
     near = np.abs(corpus.distances[:, TINY.uniform_points :].astype(np.float32))
     assert near.mean() < 0.05
+
+
+def test_some_codes_are_means_over_views(corpus_folder: Path) -> None:
+    class Means:
+        def encode(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3))
+
+    corpus = open_corpus(corpus_folder)
+    codes = mixed_codes(Means(), corpus, np.arange(4), np.random.default_rng(0)).numpy()
+    views = corpus.images.astype(np.float32).mean((2, 3)) / 255  # [4, 2, 3]
+    single = np.isclose(codes[:, None], views, atol=1e-5).all(-1).any(-1)
+    assert single.sum() == 2
+    assert np.allclose(codes[~single], views[~single].mean(1), atol=1e-5)
 
 
 def test_unfinished_corpus_is_refused(tmp_path: Path) -> None:

@@ -336,8 +336,8 @@ def own_arguments(everything: Sequence[str]) -> list[str]:
 def leave(exit_code: int) -> NoReturn:
     """End with this code.
 
-    Under the bpy module at once: bpy 4.2 crashes while Python ends after an export of glTF, and the code would
-    be that of the crash.
+    Under the bpy module at once: bpy 4.2 crashes while Python ends after an export of glTF, and the code
+    would be that of the crash.
     """
     bpy = sys.modules.get("bpy")
     if bpy is None or bpy.app.binary_path:

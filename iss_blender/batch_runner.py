@@ -14,7 +14,7 @@ import numpy as np
 from . import jobs
 from .batch import DONE, FAILED, WAITING, Outcome
 from .client import BackendClient
-from .progress import JobClock
+from .progress import JobClock, phases_of
 from .protocol import Array, Fields, ProtocolError
 
 PAUSE_S = 0.02
@@ -84,7 +84,8 @@ class BatchRunner:
             arrays = {}
             if item.image:
                 arrays["image_file"] = np.frombuffer(Path(item.image).read_bytes(), np.uint8)
-            worker.outcome, worker.clock = outcome, JobClock()
+            worker.outcome = outcome
+            worker.clock = JobClock(phases=phases_of("generate", item.params))
             job = worker.client.submit("generate", item.params, arrays, title=item.title)
             worker.job_id = job.id
         except OSError as problem:

@@ -8,16 +8,25 @@ from dataclasses import dataclass, field
 from .protocol import Fields
 
 PHASES = ("start", "load", "propose", "guide", "mesh", "import")
+STYLED_PHASES = ("start", "load", "propose", "guide", "mesh", "stylize", "remesh", "import")
+"""Of a prompt whose recipe holds styles. "remesh" is a mesh phase that comes after stylizing."""
+STYLE_PHASES = ("start", "load", "mesh", "stylize", "remesh", "import")
+"""Of a job that styles what is there."""
 TITLES = {
     "start": "Starting",
     "load": "Loading the model",
     "propose": "Proposing shapes",
     "guide": "Tuning the shape",
     "mesh": "Building the mesh",
+    "stylize": "Stylizing",
+    "remesh": "Building the mesh",
     "import": "Placing it in the scene",
     "verify": "Checking files",
 }
-_USUAL_SECONDS = {"start": 0.0, "load": 2.0, "propose": 3.0, "guide": 15.0, "mesh": 4.0, "import": 0.2}
+_USUAL_SECONDS = {
+    "start": 0.0, "load": 2.0, "propose": 3.0, "guide": 15.0, "mesh": 4.0, "stylize": 12.0, "remesh": 1.0,
+    "import": 0.2,
+}  # fmt: skip
 """Only their ratios count, until a first job was timed."""
 _LEAST_ELAPSED_S = 0.4
 """A rate that was measured over less than this says nothing."""
@@ -29,6 +38,8 @@ class JobClock:
 
     expected: Mapping[str, float] | None = None
     clock: Callable[[], float] = time.monotonic
+    phases: tuple[str, ...] = PHASES
+    """What the job goes through, in this order."""
     phase: str = "start"
     step: int = 0
     total: int = 0
@@ -39,10 +50,13 @@ class JobClock:
     def __post_init__(self) -> None:
         self._begun = self.clock()
         self._phase_begun = self._begun
+        self._furthest = 0.0
 
     def update(self, fields: Fields) -> None:
         """Take in a progress event; odd values are passed over."""
         phase = str(fields.get("phase", self.phase))
+        if phase == "mesh" and (self.phase in ("stylize", "remesh") or "stylize" in self.seconds):
+            phase = "remesh"
         if phase != self.phase:
             now = self.clock()
             self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self._phase_begun
@@ -87,10 +101,13 @@ class JobClock:
     @property
     def fraction(self) -> float:
         """Share of the whole job that is done, in [0, 1]."""
-        position = PHASES.index(self.phase) if self.phase in PHASES else 0
-        before = sum(self._usual(phase) for phase in PHASES[:position])
-        whole = sum(self._usual(phase) for phase in PHASES)
-        return min(1.0, (before + self.share * self._usual(self.phase)) / whole) if whole else 0.0
+        position = self.phases.index(self.phase) if self.phase in self.phases else 0
+        before = sum(self._usual(phase) for phase in self.phases[:position])
+        whole = sum(self._usual(phase) for phase in self.phases)
+        done = min(1.0, (before + self.share * self._usual(self.phase)) / whole) if whole else 0.0
+        # A second style goes through its phases once more; a bar does not run backwards.
+        self._furthest = max(self._furthest, done)
+        return self._furthest
 
     @property
     def title(self) -> str:
@@ -101,7 +118,8 @@ class JobClock:
         """One line: phase, iteration, score, remaining time."""
         parts = [self.title]
         if self.total > 1:
-            parts[0] += f" {self.step}%" if self.phase == "mesh" else f" {self.step}/{self.total}"
+            per_cent = self.phase in ("mesh", "remesh")
+            parts[0] += f" {self.step}%" if per_cent else f" {self.step}/{self.total}"
         if self.score is not None:
             parts.append(f"score {self.score:.3f}")
         remaining = self.remaining_s
@@ -110,11 +128,19 @@ class JobClock:
         return "  ·  ".join(parts)
 
     def _later(self) -> tuple[str, ...]:
-        return PHASES[PHASES.index(self.phase) + 1 :] if self.phase in PHASES else ()
+        return self.phases[self.phases.index(self.phase) + 1 :] if self.phase in self.phases else ()
 
     def _usual(self, phase: str) -> float:
         table = _USUAL_SECONDS if self.expected is None else self.expected
         return float(table.get(phase, 0.0))
+
+
+def phases_of(name: str, params: Fields) -> tuple[str, ...]:
+    """The phases of a request."""
+    if name.startswith("stylize"):
+        return STYLE_PHASES
+    recipe = params.get("recipe")
+    return STYLED_PHASES if isinstance(recipe, dict) and recipe.get("styles") else PHASES
 
 
 def format_seconds(seconds: float) -> str:

@@ -433,7 +433,8 @@ class Session:
 def _kind(job: jobs.Job) -> tuple[str, str]:
     """Jobs of one kind take about the same time."""
     recipe, style = job.params.get("recipe") or {}, job.params.get("style") or {}
-    return job.name, f"{job.params.get('preset', '')} {len(recipe.get('styles') or ())} {style.get('mode', '')}"
+    styles = len(recipe.get("styles") or ())
+    return job.name, f"{job.params.get('preset', '')} {styles} {style.get('mode', '')}"
 
 
 _current: Session | None = None

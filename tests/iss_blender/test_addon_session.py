@@ -22,7 +22,7 @@ from iss_blender.job_requests import (
     vary_request,
 )
 from iss_blender.object_record import ObjectRecord
-from iss_blender.progress import JobClock, format_seconds
+from iss_blender.progress import JobClock, format_seconds, phases_of
 from iss_blender.prompt_list import read_prompts
 from iss_blender.prompts import PromptHistory
 from iss_blender.self_test import format_report, own_checks
@@ -297,3 +297,19 @@ def test_blank_prompts_are_not_remembered(tmp_path: Path) -> None:
     history = PromptHistory(tmp_path / "prompts.json")
     history.remember("  ", seed=0, preset="normal", bundle="starter")
     assert history.entries == []
+
+
+def test_the_clock_knows_styles() -> None:
+    now = [0.0]
+    styled = {"recipe": {"styles": [{"style": "wooden"}]}}
+    assert "stylize" in phases_of("generate", styled) and "stylize" not in phases_of("generate", {})
+    clock = JobClock({"mesh": 1.0, "stylize": 8.0, "remesh": 1.0}, lambda: now[0], phases_of("stylize", {}))
+    clock.update({"phase": "mesh", "step": 100, "total": 100})
+    assert clock.fraction == pytest.approx(0.1)
+    clock.update({"phase": "stylize", "step": 10, "total": 40, "score": 0.5})
+    assert clock.title == "Stylizing" and clock.fraction == pytest.approx(0.3)
+    clock.update({"phase": "mesh", "step": 50, "total": 100})
+    assert clock.phase == "remesh" and clock.fraction == pytest.approx(0.95)
+    assert "Building the mesh 50%" in clock.describe()
+    clock.update({"phase": "stylize", "step": 1, "total": 40})
+    assert clock.fraction == pytest.approx(0.95)

@@ -72,8 +72,8 @@ def require_ray() -> Any:
 def work_on_ray(ledger: Ledger, formats: tuple[str, ...], settings: RaySettings, tell: Teller) -> None:
     """Make everything that waits with workers on Ray. SettingError where no Ray can be reached."""
     ray = require_ray()
-    workers, threads = _connect(ray, settings, len(ledger.queue))
     try:
+        workers, threads = _connect(ray, settings, len(ledger.queue), tell)
         crew = _Crew(ray, ledger, formats, threads, settings.gpus, tell)
         crew.work(workers)
     finally:
@@ -173,32 +173,52 @@ class _Crew:
             self._ledger.fail(self._ledger.queue.popleft(), problem)
 
 
-def _connect(ray: Any, settings: RaySettings, items: int) -> tuple[int, int]:
+def _connect(ray: Any, settings: RaySettings, items: int, tell: Teller) -> tuple[int, int]:
     """Join or start a Ray; returns the numbers of workers and of threads of each."""
     # The program sends nothing to anybody, so Ray must not either.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # The default makes a Ray fail whose helper processes are slow to come up on a busy machine.
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "100000")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     cores = os.cpu_count() or 1
+    if settings.address == LOCAL:
+        workers = max(1, min(settings.workers or cores, items))
+        threads = settings.threads or max(1, cores // workers)
+        _start(ray, tell, num_cpus=workers * threads, **quiet)
+        return workers, threads
+    root = Path(__file__).resolve().parent
+    modules = [str(root), str(root.parent / "iss_blender")]
     try:
-        if settings.address == LOCAL:
-            workers = max(1, min(settings.workers or cores, items))
-            threads = settings.threads or max(1, cores // workers)
-            ray.init(
-                address=LOCAL, num_cpus=workers * threads, include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES, **quiet,
-            )  # fmt: skip
-            return workers, threads
-        root = Path(__file__).resolve().parent
-        modules = [str(root), str(root.parent / "iss_blender")]
         ray.init(address=settings.address, runtime_env={"py_modules": modules}, **quiet)
-        threads = settings.threads or CLUSTER_THREADS
-        room = int(ray.cluster_resources().get("CPU", threads)) // threads
-        return max(1, min(settings.workers or room, items)), threads
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises plain exceptions of many kinds here
         raise SettingError(
-            f"Ray cannot be reached at {settings.address!r}: {str(error).strip()[:200]}",
+            f"Ray cannot be reached at {settings.address!r}: {_brief(error)}",
             remedy="Start it with `ray start --head`, or use --ray local.",
         ) from error
-    except ray.exceptions.RayError as error:
-        raise FaultError(f"Ray could not be started: {str(error).strip()[:200]}") from error
+    threads = settings.threads or CLUSTER_THREADS
+    room = int(ray.cluster_resources().get("CPU", threads)) // threads
+    return max(1, min(settings.workers or room, items)), threads
+
+
+def _start(ray: Any, tell: Teller, **options: Any) -> None:
+    """Start a Ray of our own; a busy machine may need a second try. FaultError."""
+    for attempt in range(1, MOST_STARTS + 1):
+        try:
+            ray.init(
+                address=LOCAL, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **options
+            )
+        except Exception as error:  # Ray raises plain exceptions of many kinds here
+            ray.shutdown()
+            if attempt == MOST_STARTS:
+                raise FaultError(
+                    f"Ray could not be started: {_brief(error)}",
+                    remedy="Close other programs, or leave out --ray.",
+                ) from error
+            tell(f"Ray did not start ({_brief(error)}); trying again")
+        else:
+            return
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -24,12 +24,12 @@ FOCAL = 2.1875
 
 @dataclass(frozen=True)
 class Cameras:
-    """V cameras with one lens."""
+    """V cameras, with one lens or one each."""
 
     world_mat: Tensor
     """[V, 4, 4] object space to camera space, [R | t] over [0 0 0 1]."""
     camera_mat: Tensor
-    """[4, 4] camera space to pixels times depth: diag(focal, focal, 1, 1)."""
+    """[4, 4], or one per camera [V, 4, 4]: camera space to pixels times depth, diag(focal, focal, 1, 1)."""
 
     def __len__(self) -> int:
         return self.world_mat.shape[0]
@@ -37,7 +37,9 @@ class Cameras:
     def __getitem__(self, index: int | slice | Tensor) -> "Cameras":
         """The chosen cameras, always as a batch."""
         chosen = self.world_mat[index]
-        return Cameras(chosen.reshape(-1, 4, 4), self.camera_mat)
+        own = self.camera_mat.ndim == 3
+        lens = self.camera_mat[index].reshape(-1, 4, 4) if own else self.camera_mat
+        return Cameras(chosen.reshape(-1, 4, 4), lens)
 
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras on another device."""

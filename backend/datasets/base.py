@@ -116,6 +116,17 @@ class Dataset(ABC):
     def __len__(self) -> int:
         return len(self.records)
 
+    def contents(self) -> str:
+        """What is in it, as a sentence."""
+        categories = {record.category for record in self.records}
+        inputs = sum(record.inputs for record in self.records)
+        views = sum(record.views for record in self.records)
+        points = "labelled points" if self.has_points else "no labelled points"
+        return (
+            f"Shapes: {len(self)} in {self.settings.split!r}, of {len(categories)} categories, "
+            f"with {inputs} pictures for encoders, {views} views with cameras, {points}."
+        )
+
     @property
     def has_views(self) -> bool:
         """Whether all shapes have pictures with cameras."""

@@ -219,7 +219,8 @@ def _files(folder: Path, endings: tuple[str, ...] = _PICTURES) -> list[Path]:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it cannot read, unless it was opened for it.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError) as error:
+    except (OSError, ValueError, TypeError, BadZipFile, EOFError, KeyError) as error:
         raise DatasetError(f"{path} cannot be read: {error}.", remedy="Copy the file again.") from error

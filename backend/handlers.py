@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backend.bundle_places import RECORD_NAME, find_bundles, resolve_bundle
+from backend.config import PipelineSettings
 from backend.errors import BundleError, ImageError, SettingError
 from backend.recipe import PRESETS, Recipe, Style, apply_preset, change_settings, check_prompt
 from iss_blender import protocol
@@ -126,10 +127,17 @@ class _Work:
             "python": sys.version.split()[0],
             "bundles": [_bundle_card(name, folder) for name, folder in find_bundles(self._parents).items()],
             "presets": list(PRESETS),
+            "counts": {name: _counts(name) for name in PRESETS},
         }
 
     def warm_up(self) -> Fields:
-        """Load torch and the pipeline; returns the device as torch sees it."""
+        """Load torch, open_clip and the pipeline; returns the device as torch sees it.
+
+        They are loaded here and not by the first job, since an import has no step at which a cancel is heard;
+        a job that still waits is cancelled at once.
+        """
+        import open_clip  # noqa: F401 - takes seconds, as it loads torchvision
+
         import backend.pipeline  # noqa: F401 - for its imports
         from backend.device import available_devices, describe_device, resolve_device
 
@@ -434,6 +442,12 @@ def _preview_every(request: Request) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
         raise SettingError(f"preview_every is {value!r:.40}.", remedy="Choose a number from 0 to 1000.")
     return value
+
+
+def _counts(preset: str) -> dict[str, int]:
+    """How often the phases of a preset go round, where a bundle has no settings of its own."""
+    settings = apply_preset(PipelineSettings(), preset)
+    return {"propose": settings.mapper.candidates, "guide": settings.stage2.steps}
 
 
 def _bundle_card(name: str, folder: Path) -> Fields:

@@ -215,7 +215,7 @@ class BackendClient:
             process.close(grace_s=self.limits.close_s)
         self._dying.clear()
 
-    def poll(self, budget_s: float = 0.004) -> list[ClientEvent]:
+    def poll(self, budget_s: float = 0.003) -> list[ClientEvent]:
         """What happened since the last poll, after at most about `budget_s` of work."""
         now = self._clock()
         if now - self._polled > GAP_S:

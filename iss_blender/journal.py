@@ -96,7 +96,7 @@ class Journal:
                 for _ in _array_steps(place / "request.npz", arrays):
                     pass
             content = {"name": name, "params": params, "title": title, "created": time.time()}
-            _write_json(place / "request.json", content)
+            write_json(place / "request.json", content)
         except OSError as problem:
             raise JournalError(f"Job {job_id} cannot be written to {place}: {problem}.") from problem
         self.set_state(job_id, QUEUED)
@@ -105,7 +105,7 @@ class Journal:
         """Write a job's state; JournalError when the disk refuses."""
         place = self._place(job_id)
         try:
-            _write_json(place / "state.json", {"state": state, "session": self.session, "error": error or {}})
+            write_json(place / "state.json", {"state": state, "session": self.session, "error": error or {}})
         except OSError as problem:
             raise JournalError(f"The state of job {job_id} cannot be written: {problem}.") from problem
 
@@ -126,6 +126,14 @@ class Journal:
             except (OSError, ValueError, KeyError, TypeError) as problem:
                 log.warning("journal entry %s is unreadable: %s", place.name, problem)
         return sorted(found, key=lambda entry: (entry.created, entry.id))
+
+    def entry(self, job_id: str) -> Entry | None:
+        """One job; None where it is missing or unreadable."""
+        try:
+            return self._entry(self._place(job_id), {self.session: True})
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            log.warning("journal entry %s is unreadable: %s", job_id, problem)
+            return None
 
     def unfinished(self) -> list[Entry]:
         """Jobs without a result whose session died; the panel offers to run them again."""
@@ -222,7 +230,7 @@ class ResultWriter:
 
     def _run(self, fields: Fields, arrays: Mapping[str, Array]) -> Iterator[bool]:
         yield from _array_steps(self._place / "result.npz", arrays)
-        _write_json(self._place / "result.json", fields)
+        write_json(self._place / "result.json", fields)
         self._journal.set_state(self._place.name, DONE)
 
 
@@ -249,7 +257,8 @@ def _array_steps(path: Path, arrays: Mapping[str, Array]) -> Iterator[bool]:
     os.replace(temporary, path)
 
 
-def _write_json(path: Path, content: Fields) -> None:
+def write_json(path: Path, content: Fields) -> None:
+    """Write an object as ASCII JSON; a reader sees the old file or the whole new one. OSError."""
     text = json.dumps(content, allow_nan=False)
     _write_whole(path, lambda file: file.write(text.encode("ascii")))
 

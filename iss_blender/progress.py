@@ -46,6 +46,8 @@ class JobClock:
     score: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Measured, per finished phase."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Iterations of each phase, as the backend told them."""
 
     def __post_init__(self) -> None:
         self._begun = self.clock()
@@ -62,6 +64,7 @@ class JobClock:
             self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self._phase_begun
             self.phase, self._phase_begun = phase, now
         self.step, self.total = _count(fields.get("step")), _count(fields.get("total"))
+        self.counts[self.phase] = max(self.total, self.counts.get(self.phase, 0))
         score = fields.get("score")
         if isinstance(score, int | float) and math.isfinite(score):
             self.score = float(score)

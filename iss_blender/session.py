@@ -16,6 +16,7 @@ from .client import BackendClient, Limits
 from .environment import EnvironmentSetup, SetupError
 from .environment import Event as SetupEvent
 from .job_requests import JobRequest, Place
+from .job_timings import JobTimings
 from .journal import Entry, Journal, JournalError, new_job_id
 from .progress import JobClock, phases_of
 from .prompts import PromptHistory
@@ -103,7 +104,9 @@ class Session:
         """Set once when a set-up ends, for the add-on to look at the environment again."""
         self.doctor = Doctor()
         self._limits, self._clock = limits, clock
-        self._expected: dict[tuple[str, str], dict[str, float]] = {}
+        self._timings = JobTimings(folder / "timings.json")
+        self._cold_job = ""
+        """Id of the first job since the backend's start, which waits for the model to load."""
         self._settings: Fields = {}
         try:
             self.journal = Journal(folder / "journal")
@@ -252,7 +255,7 @@ class Session:
             self.setup.cancel()
             self.setup_ended = True
 
-    def tick(self, budget_s: float = 0.004) -> bool:
+    def tick(self, budget_s: float = 0.003) -> bool:
         """Poll once; True when the panel should be drawn again."""
         changed = self._poll_setup()
         for event in self.client.poll(budget_s) if self.client else ():
@@ -346,6 +349,7 @@ class Session:
     def _take(self, event: jobs.ClientEvent) -> None:
         if isinstance(event, jobs.BackendReady):
             self.device, self.bundles = event.hello.device, event.hello.bundles
+            self._cold_job = ""
         elif isinstance(event, jobs.BackendNews):
             self._take_news(event)
         elif isinstance(event, jobs.BackendFailed):
@@ -354,8 +358,7 @@ class Session:
             if self.doctor.job_id:
                 self._end_doctor(self.trouble)
         elif isinstance(event, jobs.JobStarted):
-            phases = phases_of(event.job.name, event.job.params)
-            self.clocks[event.job.id] = JobClock(self._expected.get(_kind(event.job)), self._clock, phases)
+            self._start_clock(event.job)
         elif isinstance(event, jobs.JobProgress):
             if event.job.id in self.clocks:
                 self.clocks[event.job.id].update(event.fields)
@@ -395,15 +398,36 @@ class Session:
         if job.name == DOCTOR:
             self._end_doctor(None)
         clock = self.clocks.pop(job.id, None)
-        if clock is not None:
-            self._expected[_kind(job)] = clock.finish()
+        if clock is not None and job.kept and not job.stop_requested:
+            device = str(job.params.get("recipe", {}).get("device", ""))
+            self._timings.note(job.name, job.params, device, clock, cold=job.id == self._cold_job)
         self._drop_previews(job.id)
         if event.arrays:
             if Place.from_params(job.params).file == self.file:
                 self.scene_work.append(SceneWork(RESULT, job, event.fields, event.arrays))
             else:
-                self.look_for_lost()
+                self._offer(job.id)
         self._forget_oldest()
+
+    def _start_clock(self, job: jobs.Job) -> None:
+        hello = self.client.hello if self.client else None
+        if job.kept and not self._cold_job:
+            self._cold_job = job.id
+        device = str(job.params.get("recipe", {}).get("device", ""))
+        expected = self._timings.expected(
+            job.name,
+            job.params,
+            device,
+            cold=job.id == self._cold_job,
+            presets=hello.fields.get("counts") if hello else None,
+        )
+        self.clocks[job.id] = JobClock(expected, self._clock, phases_of(job.name, job.params))
+
+    def _offer(self, job_id: str) -> None:
+        """A result came for a file that is closed; reading the whole journal would take too long for a tick."""
+        entry = self.journal.entry(job_id) if self.journal is not None else None
+        if entry is not None and entry.has_result:
+            self.waiting.append(entry)
 
     def _end_job(self, job: jobs.Job) -> None:
         self.clocks.pop(job.id, None)
@@ -428,13 +452,6 @@ class Session:
         for job_id in ended[: max(0, len(ended) - MOST_ENDED)]:
             self.client.forget(job_id)
             self.notices.pop(job_id, None)
-
-
-def _kind(job: jobs.Job) -> tuple[str, str]:
-    """Jobs of one kind take about the same time."""
-    recipe, style = job.params.get("recipe") or {}, job.params.get("style") or {}
-    styles = len(recipe.get("styles") or ())
-    return job.name, f"{job.params.get('preset', '')} {styles} {style.get('mode', '')}"
 
 
 _current: Session | None = None

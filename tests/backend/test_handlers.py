@@ -72,6 +72,7 @@ def test_hello_shows_a_damaged_record_as_a_problem(tmp_path: Path) -> None:
 
 def test_warm_up_tells_the_real_device(table: HandlerTable) -> None:
     news = table.warm_up()
+    assert "open_clip" in sys.modules and table.hello()["counts"]["draft"] == {"propose": 4, "guide": 0}
     assert news["devices"][:2] == ["auto", "cpu"] and news["device"]
 
 

@@ -9,9 +9,11 @@ from . import (
     operators_generate,
     operators_prompts,
     operators_results,
+    operators_stylize,
     panel,
     panel_results,
     panel_setup,
+    panel_stylize,
     settings,
 )
 from . import session as sessions
@@ -24,8 +26,10 @@ MODULES: tuple[ModuleType, ...] = (
     operators_generate,
     operators_prompts,
     operators_results,
+    operators_stylize,
     panel,
     panel_results,
+    panel_stylize,
     panel_setup,
     addon_timer,
 )

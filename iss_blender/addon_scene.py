@@ -8,7 +8,7 @@ import logging
 
 import bpy
 
-from . import mesh_import, object_marks
+from . import addon_styles, mesh_import, object_marks
 from .job_requests import (
     NEW,
     REPLACE,
@@ -91,6 +91,7 @@ def follow_sliders(session: Session, obj: "bpy.types.Object | None") -> JobReque
     """What the sliders of an object ask for now; None while its last wish is on the way."""
     if obj is None or object_marks.ID not in obj or obj.mode != "OBJECT" or obj.library is not None:
         return None
+    addon_styles.follow_step(obj)
     object_id = str(obj[object_marks.ID])
     iteration, weight = object_marks.wanted_iteration(obj), object_marks.wanted_weight(obj)
     if (iteration is None and weight is None) or _is_awaited(session, object_id):
@@ -157,12 +158,23 @@ def _show_preview(session: Session, work: SceneWork, place: Place, target: "bpy.
         if ORIGINAL not in target and not record.preview:
             target[ORIGINAL] = target.data
             target.data = target.data.copy()
+        if work.job.name == "stylize_mesh":
+            addon_styles.show_own_preview(target, work.arrays["colors"])
+            shown.add(work.job.id)
+            return
         mesh_import.replace_result(target, work.arrays, dataclasses.replace(record, preview=True))
     shown.add(work.job.id)
 
 
 def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
     job = work.job
+    if addon_styles.is_look(job):
+        _place_look(session, work, place, target)
+        return
+    if target is not None and job.name == "remesh" and "iteration" not in job.params:
+        addon_styles.place_remeshed(work, target)
+        push_undo(f"ISS: {target.name}")
+        return
     if target is not None and job.name in ("remesh", "blend") and place.mode == REPLACE:
         # No undo step: moving the slider made one. Another one here would be an undo that undoes itself, as
         # the step before it asks for this mesh again.
@@ -176,6 +188,7 @@ def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.
         _restore(target)
         mesh_import.replace_result(target, work.arrays, record)
     object_marks.mark_result(target, object_id, board=place.board)
+    addon_styles.keep_style(target, work.fields, work.arrays)
     if len(record.codes) > 1:
         object_marks.add_iteration_slider(target, record.best_step)
         slider = target.id_properties_ui(object_marks.ITERATION)
@@ -188,6 +201,20 @@ def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.
         session.placed.add(job.id)
     session.previewed.discard(job.id)
     push_undo(f"ISS: {target.name}")
+
+
+def _place_look(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
+    _restore(target)
+    obj = addon_styles.place_look(work, place, target)
+    sibling = find_object(place.beside)
+    if sibling is not None:
+        _stand_right_of(obj, sibling, GAP * obj.dimensions.z)
+    select_only(obj)
+    mesh_import.show_colors_in_solid([window.screen for window in bpy.context.window_manager.windows])
+    if work.job.kept:
+        session.placed.add(work.job.id)
+    session.previewed.discard(work.job.id)
+    push_undo(f"ISS: {obj.name}")
 
 
 def _add(work: SceneWork, place: Place, record: ObjectRecord, object_id: str) -> "bpy.types.Object":

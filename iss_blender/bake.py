@@ -45,16 +45,23 @@ def bake_colors(obj: "bpy.types.Object", *, size: int = 1024) -> "bpy.types.Imag
         raise BakeError(f"The texture size is {size}.", f"Choose one of {', '.join(map(str, SIZES))}.")
     unwrap(obj, margin=(MARGIN_PX + 1) / size)
     pixels = draw_texture(obj.data, size)
-    image = bpy.data.images.new(f"{obj.name} colors", size, size, alpha=False)
-    image.colorspace_settings.name = "sRGB"
-    # Blender's rows begin at the bottom; a byte image takes display values as they are.
-    image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1]).reshape(-1))
-    image.pack()
+    image = picture_of(f"{obj.name} colors", pixels)
     if not len(obj.material_slots):
         obj.data.materials.append(None)
     for slot in obj.material_slots:
         if is_ours(slot.material):
             slot.material = texture_material(f"{obj.name} texture", image, UV_MAP)
+    return image
+
+
+def picture_of(name: str, pixels: Array) -> "bpy.types.Image":
+    """A packed picture of display values [H, W, 4], rows downwards."""
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new(name, width, height, alpha=False)
+    image.colorspace_settings.name = "sRGB"
+    # Blender's rows begin at the bottom; a byte image takes display values as they are.
+    image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1]).reshape(-1))
+    image.pack()
     return image
 
 

@@ -116,6 +116,13 @@ def to_blender(vertices: Array, height: float) -> Array:
     return placed
 
 
+def to_svr(vertices: Array) -> Array:
+    """Blender's positions [N, 3] in SVR's axes, neither moved nor scaled: (x, y, z) -> (x, z, -y)."""
+    turned = np.asarray(vertices, np.float32)[:, [0, 2, 1]]
+    turned[:, 2] *= -1
+    return np.ascontiguousarray(turned)
+
+
 def object_name(words: str) -> str:
     """A name for object and data: the words on one line, cut between words, never empty."""
     text = " ".join("".join(c if unicodedata.category(c)[0] != "C" else " " for c in words).split())

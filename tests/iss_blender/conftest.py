@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = "bl_ext.user_default.iss_text_to_3d"
+FAKE = Path(__file__).with_name("fake_artist_backend.py")
 USER_FOLDER = Path(tempfile.mkdtemp(prefix="iss-blender-"))
 # Blender reads it once, when bpy is first imported, by whichever test that may be.
 os.environ["BLENDER_USER_RESOURCES"] = str(USER_FOLDER)
@@ -53,10 +55,52 @@ def addon(blender: Any) -> Iterator[SimpleNamespace]:
     shutil.rmtree(USER_FOLDER / "extensions" / ".user", ignore_errors=True)
     addon_utils.enable(EXTENSION, default_set=True)
     names = (
-        "addon", "addon_scene", "addon_timer", "jobs", "job_requests", "object_marks", "object_record",
-        "panel", "panel_parts", "panel_results", "panel_setup", "session", "settings",
+        "addon", "addon_own_mesh", "addon_scene", "addon_styles", "addon_timer", "jobs", "job_requests",
+        "object_marks", "object_record", "operators_stylize", "style_marks", "panel", "panel_stylize",
+        "panel_parts", "panel_results", "panel_setup", "session", "settings",
     )  # fmt: skip
     yield SimpleNamespace(bpy=blender, **{name: module(name) for name in names})
     addon_utils.disable(EXTENSION, default_set=True)
     assert EXTENSION not in blender.context.preferences.addons
     assert f"{EXTENSION}.iss_blender.addon" in sys.modules
+
+
+@pytest.fixture
+def stage(addon: SimpleNamespace) -> SimpleNamespace:
+    """The add-on with the fake backend; `pump` plays the timer, which does not run in background mode."""
+    bpy = addon.bpy
+    preferences = addon.settings.preferences()
+    preferences.command = f'"{sys.executable}" "{FAKE}"'
+    preferences.source = "COMMAND"
+    session = addon.session.current()
+    chosen = bpy.context.scene.iss
+    chosen.prompt, chosen.random_seed, chosen.seed = "a red chair", False, 3
+
+    def pump(until: Callable[[], Any]) -> None:
+        end = time.monotonic() + 30
+        while not until():
+            assert time.monotonic() < end, (session.state, session.trouble, session.client.jobs)
+            addon.addon_timer.tick()
+            time.sleep(0.003)
+
+    def settle() -> None:
+        """Until no job is under way and the scene has everything, sliders included."""
+        pump(lambda: all(job.ended for job in session.client.jobs) and not session.scene_work)
+        addon.addon_timer.tick()
+        pump(lambda: all(job.ended for job in session.client.jobs) and not session.scene_work)
+
+    def results() -> list[Any]:
+        return [obj for obj in bpy.data.objects if "iss" in obj]
+
+    def make(prompt: str = "a red chair", **changes: Any) -> Any:
+        chosen.prompt = prompt
+        for name, value in changes.items():
+            setattr(chosen, name, value)
+        assert bpy.ops.iss.generate() == {"FINISHED"}
+        settle()
+        return bpy.context.view_layer.objects.active
+
+    addon.ops, addon.data, addon.chosen = bpy.ops.iss, bpy.data, chosen
+    addon.current, addon.pump, addon.settle = session, pump, settle
+    addon.results, addon.make = results, make
+    return addon

@@ -18,6 +18,7 @@ from iss_blender import protocol
 from iss_blender.protocol import Array, Fields, Frame, FrameReader
 
 CODE_SIZE = 4
+YELLOW, GREEN = (1.0, 1.0, 0.0), (0.0, 0.8, 0.0)
 
 
 def octahedron(code: Array) -> dict[str, Array]:
@@ -30,6 +31,28 @@ def octahedron(code: Array) -> dict[str, Array]:
         "faces": np.array(faces, np.int32),
         "colors": np.tile(np.array([0.8, 0.1, 0.1], np.float32), (6, 1)),
     }
+
+
+def painted(mesh: dict[str, Array], color: tuple[float, float, float]) -> dict[str, Array]:
+    """The vertices and faces in one colour."""
+    count = len(mesh["vertices"])
+    colors = np.tile(np.array(color, np.float32), (count, 1))
+    return {"vertices": mesh["vertices"], "faces": mesh["faces"], "colors": colors}
+
+
+def iterates(count: int) -> Array:
+    """Colours of three iterations: red, yellow, green."""
+    rgb = np.array([(255, 0, 0), (255, 255, 0), (0, 204, 0)], np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(rgb[:, None], (3, count, 3)))
+
+
+def own_look(frame: Frame) -> tuple[Fields, dict[str, Array]]:
+    """An own mesh in green; texels too."""
+    count, samples = len(frame.arrays["vertices"]), frame.arrays.get("samples", np.zeros((0, 3)))
+    fields = {"style": frame.fields["params"]["style"], "iterate_steps": [0, 1, 2], "scores": [0.1, 0.2, 0.3]}
+    sampled = np.tile(np.array(GREEN, np.float32), (len(samples), 1))
+    colors = painted(frame.arrays, GREEN)["colors"]
+    return fields, {"colors": colors, "sample_colors": sampled, "iterate_colors": iterates(count)}
 
 
 class Backend:
@@ -73,14 +96,15 @@ class Backend:
 
     def make(self, frame: Frame, name: str, params: Fields) -> None:
         recipe: dict[str, Any] = dict(params.get("recipe", {}))
-        words = str(recipe.get("prompt", ""))
+        words = f"{recipe.get('prompt', '')} {params.get('style', {}).get('style', '')}"
         self.send(protocol.event(frame.id, protocol.STARTED, {}))
         self.send(protocol.event(frame.id, protocol.PROGRESS, {"phase": "guide", "step": 1, "total": 2}))
         code = frame.arrays.get("code", np.full(CODE_SIZE, float(recipe.get("seed", 0) % 10), np.float32))
         if "die" in words:
             os._exit(3)
         if params.get("preview_every") or "slow" in words:
-            self.send(protocol.event(frame.id, protocol.PREVIEW, {"step": 0}, octahedron(code)))
+            shown = octahedron(code) if name != "stylize_mesh" else painted(frame.arrays, YELLOW)
+            self.send(protocol.event(frame.id, protocol.PREVIEW, {"step": 0}, shown))
         if "slow" in words:
             while (kind := self.receive().kind) not in (protocol.CANCEL, protocol.STOP):
                 time.sleep(0.01)
@@ -90,7 +114,12 @@ class Backend:
         if "fail" in words:
             self.send(protocol.error(frame.id, "prompt", "The words are bad.", "Say it differently."))
             return
+        if name == "stylize_mesh":
+            self.send(Frame(protocol.RESULT, frame.id, *own_look(frame)))
+            return
         recipe.setdefault("settings", {"mesh": {"resolution": 64}})
+        if name == "stylize":
+            recipe["styles"] = [*recipe.get("styles", ()), params["style"]]
         fields: Fields = {"recipe": recipe, "backend_version": "fake"}
         arrays: dict[str, Array] = {}
         if name == "blend":
@@ -99,6 +128,9 @@ class Backend:
                 np.float32
             )
             fields = {"recipe": recipe, "weight": weight}
+        elif name == "stylize":
+            fields |= {"scores": [0.2, 0.5, 0.6], "best_step": 2, "warnings": []}
+            arrays = {"codes": code[None]}
         elif name != "remesh":
             steps = int(params.get("changes", {}).get("stage2", {}).get("steps", 2))
             codes = np.stack([code + 0.5 * i for i in range(steps + 1)])
@@ -106,7 +138,15 @@ class Backend:
             scores = [0.2 + 0.01 * i for i in range(steps + 1)]
             fields |= {"scores": scores, "best_step": best, "warnings": []}
             code, arrays = codes[best], {"codes": codes}
-        self.send(Frame(protocol.RESULT, frame.id, fields, {**octahedron(code), **arrays, "code": code}))
+        mesh = octahedron(code)
+        if recipe.get("styles"):
+            mesh = painted(mesh, GREEN)
+            if name != "remesh":
+                told = ">".join(style["style"] for style in recipe["styles"])
+                arrays["decoder"] = np.frombuffer(told.encode(), np.uint8)
+                arrays["iterate_colors"] = iterates(6)
+                fields["iterate_steps"] = [0, 1, 2]
+        self.send(Frame(protocol.RESULT, frame.id, fields, {**mesh, **arrays, "code": code}))
 
 
 if __name__ == "__main__":

@@ -1,56 +1,10 @@
 """Jobs and the scene, with the add-on enabled in bpy and a fake backend that answers at once."""
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-FAKE = Path(__file__).with_name("fake_artist_backend.py")
-
-
-@pytest.fixture
-def stage(addon: SimpleNamespace) -> SimpleNamespace:
-    """The add-on with the fake backend; `pump` plays the timer, which does not run in background mode."""
-    bpy = addon.bpy
-    preferences = addon.settings.preferences()
-    preferences.command = f'"{sys.executable}" "{FAKE}"'
-    preferences.source = "COMMAND"
-    session = addon.session.current()
-    chosen = bpy.context.scene.iss
-    chosen.prompt, chosen.random_seed, chosen.seed = "a red chair", False, 3
-
-    def pump(until: Callable[[], Any]) -> None:
-        end = time.monotonic() + 30
-        while not until():
-            assert time.monotonic() < end, (session.state, session.trouble, session.client.jobs)
-            addon.addon_timer.tick()
-            time.sleep(0.003)
-
-    def settle() -> None:
-        """Until no job is under way and the scene has everything, sliders included."""
-        pump(lambda: all(job.ended for job in session.client.jobs) and not session.scene_work)
-        addon.addon_timer.tick()
-        pump(lambda: all(job.ended for job in session.client.jobs) and not session.scene_work)
-
-    def results() -> list[Any]:
-        return [obj for obj in bpy.data.objects if "iss" in obj]
-
-    def make(prompt: str = "a red chair", **changes: Any) -> Any:
-        chosen.prompt = prompt
-        for name, value in changes.items():
-            setattr(chosen, name, value)
-        assert bpy.ops.iss.generate() == {"FINISHED"}
-        settle()
-        return bpy.context.view_layer.objects.active
-
-    addon.ops, addon.data, addon.chosen = bpy.ops.iss, bpy.data, chosen
-    addon.current, addon.pump, addon.settle = session, pump, settle
-    addon.results, addon.make = results, make
-    return addon
 
 
 def record(stage: SimpleNamespace, obj: Any) -> Any:

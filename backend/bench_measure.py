@@ -33,7 +33,8 @@ class Counter:
 
 
 class CountedField(Field):
-    """A field that counts the points it is asked at, occupancy and colour apart."""
+    """A field that counts the points it is asked at: occupancy and colour apart, unless one call of the
+    decoder gives both."""
 
     def __init__(self, field: Field, counter: Counter) -> None:
         self._field = field
@@ -46,6 +47,12 @@ class CountedField(Field):
     def color(self, points: Tensor) -> Tensor:
         self._count(points)
         return self._field.color(points)
+
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        if type(self._field).occupancy_and_color is Field.occupancy_and_color:
+            return super().occupancy_and_color(points)
+        self._count(points)
+        return self._field.occupancy_and_color(points)
 
     def __getitem__(self, index: int) -> "CountedField":
         return CountedField(self._field[index], self._counter)

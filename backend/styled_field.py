@@ -34,6 +34,9 @@ class StyledField(Field):
         tuned = self.tuned.get("color")
         return self.base.color(points) if tuned is None else self.base.evaluate("color", tuned, points)
 
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        return super().occupancy_and_color(points) if self.tuned else self.base.occupancy_and_color(points)
+
     def __getitem__(self, index: int) -> "StyledField":
         return StyledField(self.base[index], self.tuned)
 

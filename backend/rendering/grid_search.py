@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from backend.config import RenderSettings
-from backend.rendering.occupancy_grid import OccupancyGrid, evaluate
+from backend.rendering.occupancy_grid import BLOCK, OccupancyGrid, evaluate
 from backend.rendering.surface import Crossings, cube_span
 from backend.svr.base import Field
 
@@ -40,15 +40,14 @@ def search_with_grid(
     entered = torch.zeros_like(depth, dtype=torch.bool)
     evaluations, drifts = 0, []
     with torch.no_grad():
-        near, far, meets = cube_span(origins, directions, grid.low, grid.high)
-        rays = meets.nonzero()[:, 0]
-        steps, logits = _look_up(grid, origins[rays], directions[rays], near[rays].clamp(min=0), far[rays])
-        near, start = near[rays].clamp(min=0), torch.zeros_like(rays)
+        rays, entry, near, far = _promising_rays(grid, origins, directions)
+        steps, logits = _look_up(grid, origins[rays], directions[rays], near, far)
+        start = torch.zeros_like(rays)
         for _ in range(ROUNDS):
             place = _first_place(logits, start, grid.margin)
             if not len(place.ray):
                 break
-            search = _Search(field, origins, directions, rays, near, steps, logits, place, grid.cell)
+            search = _Search(field, origins, directions, rays, entry, near, steps, logits, place, grid.cell)
             found, at, used = search.run(settings)
             evaluations += used
             chosen = rays[place.ray[found]]
@@ -56,7 +55,8 @@ def search_with_grid(
             entered[chosen] = ~search.starts_inside[found]
             drifts.append((at - search.guess)[found].abs())
             left = place.ray[~found]
-            rays, near, steps, logits = rays[left], near[left], steps[left], logits[left]
+            rays, entry, near = rays[left], entry[left], near[left]
+            steps, logits = steps[left], logits[left]
             start = place.end[~found]
     hit = depth.isfinite()
     moved = torch.cat(drifts) if drifts else depth[:0]
@@ -64,23 +64,51 @@ def search_with_grid(
     return Crossings(depth, hit, entered, evaluations, drift)
 
 
+def _promising_rays(
+    grid: OccupancyGrid, origins: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Index of the rays [K] that come near the surface, where they enter the box around it, and between which
+    parameters they are near, a block further at both ends where the box allows."""
+    near, far, meets = cube_span(origins, directions, grid.low, grid.high)
+    rays = meets.nonzero()[:, 0]
+    near, far = near[rays].clamp(min=0), far[rays]
+    if not len(rays):
+        return rays, near, near, far
+    # Every place of a ray is at most half a block from a sample, hence in the sample's block or beside it.
+    steps, depths = _even_depths(near, far, directions[rays], BLOCK * grid.cell)
+    marked = torch.cat(
+        [
+            grid.near_rays(origins[chosen], directions[chosen], depth)
+            for chosen, depth in zip(rays.split(LOOK_UP_RAYS), depths.split(LOOK_UP_RAYS), strict=True)
+        ]
+    )
+    kept = marked.any(1).nonzero()[:, 0]
+    marked = marked[kept].to(torch.uint8)
+    rays, near, far, steps = rays[kept], near[kept], far[kept], steps[kept]
+    first, last = marked.argmax(1), marked.shape[1] - 1 - marked.flip(1).argmax(1)
+    return rays, near, (near + (first - 1) * steps).maximum(near), (near + (last + 1) * steps).minimum(far)
+
+
+def _even_depths(near: Tensor, far: Tensor, directions: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """Spacing [P] and places [P, N] of even samples from near to far, at most `length` apart in space."""
+    longest = float(((far - near) * directions.norm(dim=-1)).max())
+    count = max(2, math.ceil(longest / length) + 1)
+    steps = (far - near) / (count - 1)
+    index = torch.arange(count, device=near.device, dtype=near.dtype)
+    return steps, torch.addcmul(near[:, None], steps[:, None], index)
+
+
 def _look_up(
     grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Spacing [P] and grid logits [P, N] of even samples between entry and exit."""
+    """Spacing [P] and grid logits [P, N] of even samples between near and far."""
     if not len(origins):
         return near, near.new_zeros(0, 2)
-    longest = float(((far - near) * directions.norm(dim=-1)).max())
-    count = max(2, math.ceil(SAMPLES_PER_CELL * longest / grid.cell) + 1)
-    steps = (far - near) / (count - 1)
-    index = torch.arange(count, device=near.device, dtype=near.dtype)
-    rows = []
-    for i in range(0, len(near), LOOK_UP_RAYS):
-        depths = near[i : i + LOOK_UP_RAYS, None] + steps[i : i + LOOK_UP_RAYS, None] * index
-        points = (
-            origins[i : i + LOOK_UP_RAYS, None] + depths[..., None] * directions[i : i + LOOK_UP_RAYS, None]
-        )
-        rows.append(grid.interpolate(points))
+    steps, depths = _even_depths(near, far, directions, grid.cell / SAMPLES_PER_CELL)
+    rows = [
+        grid.along_rays(*part)
+        for part in zip(*(t.split(LOOK_UP_RAYS) for t in (origins, directions, depths)), strict=True)
+    ]
     return steps, torch.cat(rows)
 
 
@@ -128,6 +156,7 @@ class _Search:
         origins: Tensor,
         directions: Tensor,
         rays: Tensor,
+        entry: Tensor,
         near: Tensor,
         steps: Tensor,
         logits: Tensor,
@@ -140,7 +169,7 @@ class _Search:
         # Lengths along a ray are measured in its parameter, so a cell is shorter for longer directions.
         self._unit = cell / self._directions.norm(dim=-1)
         near, steps, logits = near[place.ray], steps[place.ray], logits[place.ray]
-        self._near = near
+        self._entry = entry[place.ray]
         before = (place.inside - 1).clamp(min=0)
         after = (place.inside + 1).clamp(max=logits.shape[1] - 1)
         low, high, beyond = (logits.gather(1, i[:, None])[:, 0] for i in (before, place.inside, after))
@@ -155,7 +184,7 @@ class _Search:
         self._last_at, self._last_value = self._at.clone(), torch.full_like(near, math.nan)
         # The crossing lies between these: ends of the grid's run, until samples of the field take their
         # place.
-        self._low = torch.maximum(near + steps * (place.begin - 1), near)
+        self._low = torch.maximum(near + steps * (place.begin - 1), self._entry)
         self._high = torch.maximum(near + steps * place.peak, self.guess)
         self._low_known = torch.zeros_like(near, dtype=torch.bool)
         self._high_known = self._low_known.clone()
@@ -193,9 +222,9 @@ class _Search:
         self._low_known[open_] |= ~inside
         # Inside already at the near end: the surface came closer than the grid knew. Look two cells further
         # out.
-        outer = torch.maximum(here - 2 * self._unit[open_], self._near[open_])
+        outer = torch.maximum(here - 2 * self._unit[open_], self._entry[open_])
         self._low[open_] = torch.where(at_low_end & inside, outer, self._low[open_])
-        return at_high_end & ~inside, at_low_end & inside & (here <= self._near[open_])
+        return at_high_end & ~inside, at_low_end & inside & (here <= self._entry[open_])
 
     def _aim(self, open_: Tensor, value: Tensor, entry: Tensor) -> Tensor:
         """Move to the next guess (not where `entry`); says where it is good enough not to ask again."""

@@ -1,8 +1,7 @@
 """Differentiable rendering of a field's surface: first crossings, implicit gradients, whole views (stage 2).
 
-The surface point moves with the field: for a hit p on a ray of direction v, dd = -df / (grad f . v). It is
-written as p = p0 - v * (f(p0) - f(p0).detach()) / (grad f . v).detach(), so that first
-derivatives of the field suffice and only surface points carry a graph.
+Rays find the surface without gradients, through a grid or by dense marching; only the surface points then
+carry a graph (moving_surface.py).
 """
 
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from torch import Tensor
 from backend.cameras import Cameras
 from backend.config import RenderSettings
 from backend.rendering.grid_search import search_with_grid
+from backend.rendering.moving_surface import colored_surface, surface_points
 from backend.rendering.occupancy_grid import OccupancyGrid, build_grid
 from backend.rendering.shading import head_lights, lambert, surface_normals
 from backend.rendering.surface import Crossings, march_densely
 from backend.svr.base import Field
 
-SLOPE_FLOOR = 1e-3
-"""Slopes along the ray weaker than this are replaced by it, its sign lost (the reference's guard)."""
 MISS_DEPTH = 1.0
 """Depth of the point that stands for a ray without a hit: where ISS decodes the background's colour."""
 
@@ -41,7 +39,7 @@ class Views:
     grid: OccupancyGrid | None
     """The grid that found the surface, for the next call."""
     evaluations: int
-    """Points at which the field was asked, occupancy and colour counted separately."""
+    """Points at which the field was asked; occupancy and colour of a surface point count once."""
     grid_drift: float
     """Median distance from the grid's surface to the true one, in cells: rebuild the grid when it grows."""
 
@@ -78,15 +76,14 @@ def render_views(
     evaluations += crossings.evaluations
 
     hits = crossings.hit.reshape(-1).nonzero()[:, 0]
-    points, depths = surface_points(
+    points, depths, colors = colored_surface(
         field,
         origins[hits][None],
         directions[hits][None],
         crossings.depth.reshape(-1)[hits][None],
         crossings.entered.reshape(-1)[hits][None],
     )
-    colors = field.color(points)
-    evaluations += (2 if torch.is_grad_enabled() else 1) * len(hits)
+    evaluations += len(hits)
     if settings.shading == "lambert":
         lights = head_lights(cameras.world_mat)[hits // (size * size)][None]
         colors = lambert(colors, surface_normals(field, points, settings.normal_step), lights)
@@ -136,25 +133,3 @@ def trace(
     depth = torch.where(crossings.hit, crossings.depth, torch.full_like(crossings.depth, MISS_DEPTH))
     points, depths = surface_points(field, origins, directions, depth, crossings.entered)
     return points, depths, crossings
-
-
-def surface_points(
-    field: Field, origins: Tensor, directions: Tensor, depth: Tensor, moving: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Points [B, P, 3] and depths [B, P] at given depths, with implicit gradients to the field where
-    `moving`.
-
-    `moving` [B, P] marks true crossings; elsewhere depth is a constant.
-    """
-    points = origins + depth[..., None] * directions
-    if not torch.is_grad_enabled() or not points.numel():
-        return points, depth
-    places = points.detach().requires_grad_()
-    logits = field.occupancy(places)
-    if not logits.requires_grad:
-        return points, depth
-    (gradient,) = torch.autograd.grad(logits.sum(), places, retain_graph=True)
-    slope = (gradient * directions).sum(-1)
-    slope = torch.where(slope.abs() < SLOPE_FLOOR, torch.full_like(slope, SLOPE_FLOOR), slope)
-    shift = torch.where(moving, -(logits - logits.detach()) / slope, torch.zeros_like(slope))
-    return points + shift[..., None] * directions, depth + shift

@@ -21,6 +21,8 @@ NEARNESS = 0.25
 """Logits within this share of the usual step per cell of the surface count as near it."""
 FOLLOWED = 4
 """Cells that a refreshed grid follows a moving surface."""
+BLOCK = 4
+"""Cells per side of the blocks that rays look at first."""
 CHUNK = {"cpu": 8192}
 """Points per decoder call without gradients, by device type: on CPU what stays in the cache."""
 DEFAULT_CHUNK = 1 << 18
@@ -38,6 +40,8 @@ class OccupancyGrid:
     """Lowest corner [3] of the box outside which nothing is near the surface."""
     high: Tensor
     """Highest corner [3] of that box; not above `low` where the field is empty."""
+    blocks: Tensor
+    """[B, B, B] bool, cubes of BLOCK cells: whether a corner above -margin is in it or in one beside it."""
     evaluations: int
     """Decoder evaluations that building took."""
 
@@ -48,11 +52,27 @@ class OccupancyGrid:
 
     def interpolate(self, points: Tensor) -> Tensor:
         """Trilinear logits [...] at points [..., 3]."""
-        places = points.reshape(1, 1, 1, -1, 3).flip(-1) / HALF_SIDE
+        return self._look_up(points / HALF_SIDE)
+
+    def along_rays(self, origins: Tensor, directions: Tensor, depths: Tensor) -> Tensor:
+        """Trilinear logits [P, N] at depths [P, N] of rays [P, 3]."""
+        origins, directions = origins / HALF_SIDE, directions / HALF_SIDE
+        return self._look_up(torch.addcmul(origins[:, None], depths[..., None], directions[:, None]))
+
+    def near_rays(self, origins: Tensor, directions: Tensor, depths: Tensor) -> Tensor:
+        """Whether rays [P, 3] are in a marked block at depths [P, N]."""
+        origins, directions = (origins + HALF_SIDE) / (BLOCK * self.cell), directions / (BLOCK * self.cell)
+        places = torch.addcmul(origins[:, None], depths[..., None], directions[:, None])
+        x, y, z = places.long().clamp_(0, len(self.blocks) - 1).unbind(-1)
+        return self.blocks[x, y, z]
+
+    def _look_up(self, places: Tensor) -> Tensor:
+        """At places [..., 3] in units of HALF_SIDE. The grid is [x, y, z], `grid_sample` wants [z, y, x]."""
         values = functional.grid_sample(
-            self.logits[None, None], places, mode="bilinear", padding_mode="border", align_corners=True
-        )
-        return values.reshape(points.shape[:-1])
+            self.logits.permute(2, 1, 0)[None, None], places.reshape(1, 1, 1, -1, 3),
+            mode="bilinear", padding_mode="border", align_corners=True,
+        )  # fmt: skip
+        return values.reshape(places.shape[:-1])
 
 
 def build_grid(
@@ -114,8 +134,9 @@ def evaluate(field: Field, points: Tensor) -> Tensor:
 
 def _finished(logits: Tensor, evaluations: int) -> OccupancyGrid:
     margin = _margin(logits)
-    low, high = _bounds(logits > -margin)
-    return OccupancyGrid(logits, margin, low, high, evaluations)
+    near = logits > -margin
+    low, high = _bounds(near)
+    return OccupancyGrid(logits, margin, low, high, _blocks(near), evaluations)
 
 
 def _evaluate_corners(field: Field, logits: Tensor, wanted: Tensor, iso_logit: float) -> int:
@@ -176,3 +197,12 @@ def _bounds(near: Tensor) -> tuple[Tensor, Tensor]:
     low = (places.amin(0) - 1) * cell - HALF_SIDE
     high = (places.amax(0) + 1) * cell - HALF_SIDE
     return low.clamp(min=-HALF_SIDE), high.clamp(max=HALF_SIDE)
+
+
+def _blocks(near: Tensor) -> Tensor:
+    """Blocks [B, B, B] with a marked corner of [R + 1, R + 1, R + 1] in them or in a neighbour."""
+    count = math.ceil((near.shape[0] - 1) / BLOCK)
+    beyond = count * BLOCK + 1 - near.shape[0]
+    marked = functional.pad(near.float(), (0, beyond) * 3)[None]
+    own = functional.max_pool3d(marked, BLOCK + 1, stride=BLOCK)
+    return functional.max_pool3d(own, 3, stride=1, padding=1)[0] > 0

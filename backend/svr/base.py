@@ -65,6 +65,10 @@ class Field(ABC):
     def color(self, points: Tensor) -> Tensor:
         """Display-referred sRGB [B, P, 3] in [0, 1]."""
 
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Both at the same points; models whose decoder gives them together override this and ask it once."""
+        return self.occupancy(points), self.color(points)
+
     @abstractmethod
     def __getitem__(self, index: int) -> "Field":
         """The field of one shape of the batch, with B = 1."""

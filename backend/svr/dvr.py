@@ -91,6 +91,10 @@ class DvrField(Field):
     def color(self, points: Tensor) -> Tensor:
         return self.raw(points)[..., 1:].sigmoid()
 
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.raw(points)
+        return raw[..., 0], raw[..., 1:].sigmoid()
+
     def raw(self, points: Tensor) -> Tensor:
         """Occupancy logit and colour logits [B, P, 4] at points [B, P, 3]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._detached):

@@ -121,6 +121,10 @@ class Ss3dField(Field):
     def color(self, points: Tensor) -> Tensor:
         return self.raw(points)[..., :3].sigmoid()
 
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.raw(points)
+        return raw[..., 3] - DENSITY_SURFACE, raw[..., :3].sigmoid()
+
     def __getitem__(self, index: int) -> "Ss3dField":
         frequencies, shifts = ([t[index][None] for t in part] for part in self._modulations)
         return Ss3dField(self._decoder, (frequencies, shifts), detached=self._detached)

@@ -33,6 +33,15 @@ class TriplaneField(Field):
     def color(self, points: Tensor) -> Tensor:
         return torch.sigmoid(self._model.color_head(_features(self.planes, points)))
 
+    def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        # Colour reads all channels, occupancy the first of each plane among them: the planes are asked once.
+        features = _features(self.planes, points)
+        channels, geometry = self.planes.shape[2], self._model.geometry_channels
+        looked_up, waves = features[..., : 3 * channels], features[..., 3 * channels :]
+        of_geometry = looked_up.unflatten(-1, (3, channels))[..., :geometry].flatten(-2)  # [B, P, 3 G]
+        logits = self._model.occupancy_head(torch.cat([of_geometry, waves], -1)).squeeze(-1)
+        return logits, torch.sigmoid(self._model.color_head(features))
+
     def __getitem__(self, index: int) -> "TriplaneField":
         return TriplaneField(self._model, self.planes[index : index + 1])
 
@@ -91,6 +100,11 @@ class TriplaneSvr(SvrModel):
 
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)
+
+    def code_layers(self) -> tuple[list[str], list[str]]:
+        """Names of the linear layers that give codes, and of those that take them."""
+        mods = [f"generator.mods.{i}" for i in range(len(self.generator.mods))]
+        return ["encoder.fc"], ["generator.start", *mods]
 
 
 class _Block(nn.Module):

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from backend.cameras import Cameras
 from backend.config import RenderSettings
-from backend.rendering.implicit import surface_points
+from backend.rendering.moving_surface import surface_points
 from backend.rendering.surface import march_densely
 from backend.svr.dvr import DvrField, DvrModel
 

@@ -57,9 +57,12 @@ def run_loop(
     loss: Callable[[int, torch.Generator], dict[str, Tensor]],
     settings: LoopSettings,
     folder: Path,
+    *,
+    until: int | None = None,
 ) -> Iterator[Step]:
     """Train `model` by `loss(step, generator)`, whose values are summed; yields now and then.
 
+    until: pause with a checkpoint after this step; the learning rate still follows `settings.steps`.
     Resumes from folder/NAME.pt. On return the model holds the averaged weights where `average` is set.
     NumericalError when the loss is not finite three steps in a row.
     """
@@ -77,7 +80,8 @@ def run_loop(
     writer = _writer(folder / "tensorboard" / name) if is_first() else None
     started, bad = time.perf_counter(), 0
     sums: dict[str, float] = {}
-    for step in range(first, settings.steps):
+    last = settings.steps if until is None else min(until, settings.steps)
+    for step in range(first, last):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, settings)
         model.train()
@@ -108,7 +112,7 @@ def run_loop(
                     writer.add_scalar(key, value, step + 1)
             yield Step(step + 1, settings.steps, sums, seconds)
             sums = {}
-        if is_first() and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
+        if is_first() and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == last):
             _save(path, step + 1, model, optimizer, averaged)
     if writer is not None:
         writer.close()

@@ -14,6 +14,9 @@ AVERAGED, VIEWS = 6, 3
 """Shapes of a batch whose code is the mean over several views, and those views: such codes are the targets
 of the mappers, so the decoder has to know them."""
 COLOR_WEIGHT = 1.0
+SOFTNESS = 0.006
+"""Distance at which a point counts as 73 % inside or outside. What lies nearer to the surface than the model
+can tell is noise to it with hard labels, and most of their loss."""
 
 
 class ReconstructionLoss:
@@ -37,7 +40,7 @@ class ReconstructionLoss:
         colors = torch.from_numpy(corpus.colors[shapes][:, colored].astype(np.float32) / 255)
         field = self._model.field(mixed_codes(self._model, corpus, shapes, rng))
         logits = field.occupancy(points)
-        occupancy = F.binary_cross_entropy_with_logits(logits, (distances < 0).float())
+        occupancy = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(-distances / SOFTNESS))
         error = (field.color(points[:, :COLORED]) - colors).abs().mean(-1)
         surface = (distances[:, :COLORED].abs() < 0.03).float()
         return {

@@ -164,6 +164,8 @@ class MeshSettings(Settings):
     """Secant steps that move vertices onto the iso-surface."""
     speck_fraction: float = bounded(0.02, 0.0, 0.5)
     """Components below this share of the largest one's volume are removed."""
+    bridge_gap: float = bounded(0.0, 0.0, 0.5)
+    """Loose parts are joined by rods over gaps of at most this length; 0 leaves them loose."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,9 @@ class StylizeSettings(Settings):
     """Of the 3D prior at strength 1 (shape-texture)."""
     white_weight: float = bounded(1.0, 0.0, 1000.0)
     """Of removing what has turned white (shape-texture)."""
+    look_weight: float = bounded(100.0, 0.0, 10_000.0)
+    """Of holding the colours near those of the start, at strength 1 (our choice): CLIP's gradient alone goes
+    where only CLIP sees a look."""
     flat_share: float = bounded(0.8, 0.0, 1.0)
     """Share of views on a random flat colour; the others are on black."""
     pool: int = bounded(24, 1, 256)
@@ -191,7 +196,7 @@ class StylizeSettings(Settings):
     """Colour pairs tried per solid pattern before tuning (our choice); 0 starts from the old colours."""
     palette_steps: int = bounded(12, 0, 200)
     """Iterations that tune the colours of the best patterns."""
-    fit_steps: int = bounded(80, 0, 1000)
+    fit_steps: int = bounded(120, 0, 1000)
     """Iterations that bring the chosen pattern into the colour decoder."""
     fit_points: int = bounded(4096, 64, 1_000_000)
     fit_learning_rate: float = bounded(1e-2, 0.0, 1.0)

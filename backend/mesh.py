@@ -125,11 +125,12 @@ class TriMesh:
         """The same mesh with faces flipped if it is inside out as a whole (negative volume)."""
         return dataclasses.replace(self, faces=self.faces[:, ::-1]) if self.volume() < 0 else self
 
-    def without_specks(self, fraction: float) -> "TriMesh":
+    def without_specks(self, fraction: float, *, keep_long: bool = True) -> "TriMesh":
         """The mesh without components (or enclosed voids) that are specks; the largest always stays.
 
         A speck has less than `fraction` of the largest component's volume and is short as well: a thin leg
-        that came loose has little volume, yet its length (SUBSTANTIAL_EXTENT) shows that it is a part.
+        that came loose has little volume, yet its length (SUBSTANTIAL_EXTENT) shows that it is a part, which
+        counts with `keep_long`.
         """
         if fraction <= 0 or not len(self.faces):
             return self
@@ -144,7 +145,7 @@ class TriMesh:
         extents = np.linalg.norm(high - low, axis=1)
         largest = int(np.argmax(volumes))
         keep = volumes >= fraction * volumes[largest]
-        keep |= extents >= SUBSTANTIAL_EXTENT * extents[largest]
+        keep |= keep_long & (extents >= SUBSTANTIAL_EXTENT * extents[largest])
         return self if keep.all() else self.select_faces(keep[labels])
 
     def decimate(self, max_faces: int) -> "TriMesh":

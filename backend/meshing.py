@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.bridges import Bridges, build_bridges, find_bridges
 from backend.config import MeshSettings
 from backend.errors import EmptyShapeError, MemoryShortError, NumericalError
 from backend.mesh import TriMesh
@@ -56,9 +57,14 @@ def extract_mesh(
             f"is {grid.values.min() + iso_logit:.3g}.",
             remedy="Try another seed, fewer steps or a higher iso level.",
         )
+    if settings.bridge_gap and (bridges := find_bridges(grid, settings.bridge_gap)):
+        grid = build_bridges(grid, bridges)
+        probe.bridges = bridges
     vertices, faces = yield from relay(_polygonise(probe, grid, settings.refine_steps), 0.6, 0.85)
     mesh = TriMesh(vertices, faces, np.zeros_like(vertices)).outward()
-    mesh = mesh.without_specks(settings.speck_fraction).decimate(settings.max_faces)
+    # What could still be joined was; a long piece far away is then no part but a speck as well.
+    mesh = mesh.without_specks(settings.speck_fraction, keep_long=not settings.bridge_gap)
+    mesh = mesh.decimate(settings.max_faces)
     colors = yield from relay(probe.color(mesh.vertices), 0.85, 1.0)
     return TriMesh(mesh.vertices, mesh.faces, np.clip(colors, 0, 1))
 
@@ -71,11 +77,13 @@ class _Probe:
         self._iso = iso_logit
         self._device = device
         self._chunk = CPU_CHUNK if device.type == "cpu" else ACCELERATOR_CHUNK
+        self.bridges: Bridges | None = None
 
     def occupancy(self, points: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
-        """Logits [P] at points [P, 3], shifted so that the iso level is 0."""
+        """Logits [P] at points [P, 3], shifted so that the iso level is 0, of the field and its bridges."""
         values = yield from self._ask(self._field.occupancy, points, ())
-        return values - np.float32(self._iso)
+        values = values - np.float32(self._iso)
+        return np.maximum(values, self.bridges.values(points)) if self.bridges else values
 
     def color(self, points: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         """Colours [P, 3] at points [P, 3]."""

@@ -70,6 +70,11 @@ def sample_grid(
     return SparseGrid(values, _corners_of(_mixed_cells(values > 0)), bound)
 
 
+def with_values(grid: SparseGrid, values: NDArray[np.float32]) -> SparseGrid:
+    """A grid in the same place with other values [n + 1, n + 1, n + 1]."""
+    return SparseGrid(values, _corners_of(_mixed_cells(values > 0)), grid.bound)
+
+
 def grid_points(index: NDArray[np.int32], resolution: int, bound: float) -> NDArray[np.float32]:
     """Positions [P, 3] of grid indices [P, 3], fractions allowed."""
     return (index * (2.0 * bound / resolution) - bound).astype(np.float32)

@@ -53,6 +53,11 @@ LEVELS = (
     (
         "training",
         "evaluation",
+        "evaluation_cache",
+        "measures",
+        "comparison",
+        "ablations",
+        "baselines",
         "judges",
         "starter_suite",
         "true_shapes",

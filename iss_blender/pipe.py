@@ -6,6 +6,7 @@ by O_NONBLOCK on POSIX, by PeekNamedPipe and PIPE_NOWAIT on Windows.
 
 import errno
 import os
+import signal
 import sys
 
 CHUNK_BYTES = 1 << 16
@@ -72,9 +73,16 @@ else:
 
     def write_some(fd: int, data: memoryview) -> int:
         """Bytes taken of `data`, 0 when the pipe is full; PipeClosedError when nobody reads any more."""
+        # Blender's Python leaves SIGPIPE as it is, which would end Blender together with the backend. It is
+        # held back in this thread and for this call only: Blender's own handling is not ours to change.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         try:
             return os.write(fd, data[:CHUNK_BYTES])
         except BlockingIOError:
             return 0
         except BrokenPipeError as problem:
+            if signal.SIGPIPE not in before and signal.SIGPIPE in signal.sigpending():
+                signal.sigwait({signal.SIGPIPE})
             raise PipeClosedError from problem
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -410,6 +410,28 @@ def test_a_wrapper_that_is_killed_leaves_no_child(make: Make) -> None:
     wait_gone(children[0].pid)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_writing_to_a_dead_backend_does_not_end_blender(disposition: str) -> None:
+    """Blender's own Python leaves SIGPIPE at its default, unlike the python program and the bpy module."""
+    code = (
+        "import os, signal, sys\n"
+        "from iss_blender import pipe\n"
+        f"signal.signal(signal.SIGPIPE, signal.{disposition})\n"
+        "read_fd, write_fd = os.pipe()\n"
+        "os.close(read_fd)\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        pipe.write_some(write_fd, memoryview(b'frame'))\n"
+        "    except pipe.PipeClosedError:\n"
+        "        print('closed')\n"
+        "assert not signal.sigpending() and not signal.pthread_sigmask(signal.SIG_BLOCK, set())\n"
+        f"assert signal.getsignal(signal.SIGPIPE) == signal.{disposition}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=FAKE.parents[2], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "closed\nclosed\n"), done.stderr
+
+
 def test_leaving_python_without_close_ends_the_backend(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([["hello"], ["close_input"], ["sleep", 60]]))

@@ -19,10 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stylize": ("backend.cli_stylize", "give a result a new look: its texture, or shape and texture"),
     "serve": ("backend.cli_serve", "answer Blender over standard input and output"),
     "models": ("backend.cli_models", "list the model bundles and check their files"),
-    "train": ("backend.cli_train", "train the starter bundle"),
+    "train": ("backend.cli_train", "train the starter, or an SVR model, a mapper or a CLIP on data"),
     "align": ("backend.cli_align", "pair any CLIP with any SVR model into a new bundle"),
     "evaluate": ("backend.cli_evaluate", "judge a bundle on a table of prompts, or on the starter's floors"),
-    "dataset": ("backend.cli_dataset", "see what the shape programs make, and list their words"),
+    "dataset": ("backend.cli_dataset", "see what the shape programs make, or check a folder of data"),
     "bench": ("backend.bench", "measure speed and memory against a straightforward dense path"),
     "doctor": ("backend.doctor", "check this installation and report what is wrong with it"),
 }

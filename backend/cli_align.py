@@ -20,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--mapper", default="flow", choices=["flow", "regressor"], help="ours (flow), or the paper's")
     add("--shapes", type=int, default=1500, help="shapes to make and encode (1500)")
     add("--steps", type=int, default=4000, help="training steps of the mapper (4000)")
+    add("--background-loss", action="store_true",
+        help="fine-tune the decoder so that the colour beside the shape is white (the paper's stage 1)")
+    add("--decoder-steps", type=int, default=500, help="steps of that fine-tuning (500)")
     add("--seed", type=int, default=0)
     add(
         "--work",
@@ -37,16 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Align and write; every part goes on from where an earlier call was stopped."""
     import torch
 
-    from backend.cli_train import show_progress, step_line
+    from backend.cli_train import show_part
     from backend.device import resolve_device
     from backend.model_store import check_free
     from backend.training.clip_choice import choose_clip
-    from backend.training.pairing import Pairing, PairingSettings
+    from backend.training.pairing import Pairing, PairingSettings, run_pairing
 
     logging.getLogger("backend.training").setLevel(logging.INFO)
     started = time.perf_counter()
     chosen = PairingSettings.from_dict(
-        {name: getattr(arguments, name) for name in ("shapes", "mapper", "steps", "seed")}
+        {
+            name: getattr(arguments, name)
+            for name in ("shapes", "mapper", "steps", "seed", "background_loss", "decoder_steps")
+        }
     )
     check_free(arguments.out, replace=arguments.replace)
     torch.set_num_threads(arguments.threads)
@@ -58,9 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         allow_download=arguments.allow_download,
     )
     pairing = Pairing(arguments.svr, clip, chosen, arguments.work, device=device)
-    for part, work in pairing.parts(workers=arguments.threads):
-        show_progress(part, work, chosen.shapes, lambda done: (done, ""))
-    show_progress(chosen.mapper, pairing.train(), chosen.steps, step_line)
+    run_pairing(pairing, show_part)
     record = pairing.write(arguments.out, seconds=time.perf_counter() - started)
     figures = ", ".join(f"{name} {value}" for name, value in record.quality["alignment"].items())
     sys.stdout.write(f"Held out: {figures}.\nWrote {arguments.out}.\n")

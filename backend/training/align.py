@@ -15,13 +15,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from backend import losses
 from backend.clip_encoder import ClipEncoder
-from backend.datasets.procedural.corpus import Corpus
+from backend.datasets.base import Dataset
+from backend.datasets.procedural.captions import plain_prompt
 from backend.flow_mapper import FlowMapper
+from backend.losses import STAGE1_WEIGHTS
 from backend.mapper import Mapper, mix_noise
 from backend.svr.base import SvrModel
-from backend.training.clip import mask_batch
-from backend.training.reconstruct import image_batch
+from backend.training.batches import input_batch
+from backend.training.processes import own_part, process_count
 from backend.whitening import Whitening
 
 VIEWS, CAPTIONS = 3, 4
@@ -32,7 +35,7 @@ _PART = 64
 
 @dataclass(frozen=True)
 class Encoded:
-    """A corpus seen through CLIP and the SVR model."""
+    """A data set seen through CLIP and the SVR model."""
 
     images: Tensor
     """Unit image features [N, V, F]."""
@@ -42,23 +45,36 @@ class Encoded:
     """Shape codes averaged over the views [N, C]."""
 
 
-def encode_features(clip: ClipEncoder, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
-    """`images` [N, VIEWS, F] and `texts` [N, CAPTIONS, F] of a corpus, in half precision and unit length;
+def encode_features(clip: ClipEncoder, data: Dataset, cache: Path) -> dict[str, Tensor]:
+    """`images` [N, VIEWS, F] and `texts` [N, CAPTIONS, F] of a data set, in half precision and unit length;
     computed once, then read from the `cache` file."""
-    return _finished(feature_parts(clip, corpus, cache), cache)
+    return _finished(feature_parts(clip, data, cache), cache)
 
 
-def encode_codes(svr: SvrModel, corpus: Corpus, cache: Path) -> dict[str, Tensor]:
+def encode_codes(svr: SvrModel, data: Dataset, cache: Path) -> dict[str, Tensor]:
     """`codes` [N, C], the mean over VIEWS views of each shape; computed once, then read from `cache`."""
-    return _finished(code_parts(svr, corpus, cache), cache)
+    return _finished(code_parts(svr, data, cache), cache)
 
 
-def feature_parts(clip: ClipEncoder, corpus: Corpus, cache: Path) -> Iterator[int]:
-    """Fill the `cache` of `encode_features`, yielding shapes done."""
+def captions_of(data: Dataset, shape: int) -> tuple[str, ...]:
+    """The captions of a shape; "a CATEGORY" where the data set has none."""
+    record = data.records[shape]
+    return record.captions or (plain_prompt(record.category),)
 
-    def encode(shapes: np.ndarray) -> dict[str, Tensor]:
-        raw = clip.encode_image(_views(corpus, shapes).to(clip.device))
-        words = [c for i in shapes for c in corpus.records[i]["captions"][:CAPTIONS]]
+
+def feature_parts(
+    clip: ClipEncoder, data: Dataset, cache: Path, order: np.ndarray | None = None
+) -> Iterator[int]:
+    """Fill the `cache` of `encode_features`, yielding shapes done; `order` lists the shapes otherwise."""
+    order = np.arange(len(data)) if order is None else order
+
+    def encode(rows: np.ndarray) -> dict[str, Tensor]:
+        shapes = order[rows]
+        raw = clip.encode_image(input_batch(data, *_pairs(shapes), size=clip.image_size).to(clip.device))
+        words = []
+        for shape in shapes:
+            own = captions_of(data, shape)
+            words += [own[number % len(own)] for number in range(CAPTIONS)]
         texts = F.normalize(clip.encode_text_raw(words).float(), dim=-1)
         return {
             "images": raw.reshape(len(shapes), VIEWS, -1).half().cpu(),
@@ -66,23 +82,25 @@ def feature_parts(clip: ClipEncoder, corpus: Corpus, cache: Path) -> Iterator[in
         }
 
     clip.eval()
-    return fill_cache(cache, len(corpus), encode)
+    return fill_cache(cache, len(order), encode)
 
 
-def code_parts(svr: SvrModel, corpus: Corpus, cache: Path) -> Iterator[int]:
-    """Fill the `cache` of `encode_codes`, yielding shapes done. The object stands on the SVR model's own
-    background."""
+def code_parts(
+    svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | None = None
+) -> Iterator[int]:
+    """Fill the `cache` of `encode_codes`, yielding shapes done; `order` lists the shapes otherwise. The
+    object stands on the SVR model's own background."""
+    order = np.arange(len(data)) if order is None else order
+    spec = svr.spec
 
-    def encode(shapes: np.ndarray) -> dict[str, Tensor]:
-        images = _views(corpus, shapes)
-        if svr.spec.background != 1:
-            masks = mask_batch(corpus, *_pairs(shapes))
-            images = images * masks + (1 - masks) * svr.spec.background
+    def encode(rows: np.ndarray) -> dict[str, Tensor]:
+        shapes = order[rows]
+        images = input_batch(data, *_pairs(shapes), size=spec.image_size, background=spec.background)
         codes = svr.encode(images.to(svr.device)).reshape(len(shapes), VIEWS, -1)
         return {"codes": codes.mean(1).cpu()}
 
     svr.eval()
-    return fill_cache(cache, len(corpus), encode)
+    return fill_cache(cache, len(order), encode)
 
 
 @torch.no_grad()
@@ -118,7 +136,7 @@ def choose_noise_scale(images: Tensor) -> float:
     n = len(vectors)
     # |sum|^2 = n + sum of the cosines of all pairs of two
     cosine = (float(vectors.sum(0).square().sum()) - n) / (n * (n - 1))
-    ratio = 0.5 * ((1 - cosine) / max(cosine, 1e-6)) ** 0.5
+    ratio = 0.5 * (max(1 - cosine, 0.0) / max(cosine, 1e-6)) ** 0.5
     return min(max(ratio / (1 + ratio), 0.05), 0.6)
 
 
@@ -150,12 +168,12 @@ class FlowLoss:
         self._white = mapper.whitening.to_white(encoded.codes)
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        encoded = self._encoded
-        rows = torch.randint(len(encoded.codes), (self._batch,), generator=generator)
-        condition = mixed_condition(encoded, rows, generator)
-        end = self._white[rows]
-        start = torch.randn(end.shape, generator=generator)
-        time = torch.rand(self._batch, generator=generator)
+        encoded, total = self._encoded, self._batch * process_count()
+        rows = torch.randint(len(encoded.codes), (total,), generator=generator)
+        condition = own_part(mixed_condition(encoded, rows, generator))
+        end = own_part(self._white[rows])
+        start = own_part(torch.randn((total, end.shape[-1]), generator=generator))
+        time = own_part(torch.rand(total, generator=generator))
         middle = start + time[:, None] * (end - start)
         guess = self._mapper.velocity(middle, time, condition)
         return {"flow": F.mse_loss(guess, end - start)}
@@ -171,11 +189,12 @@ class RegressionLoss:
         self._noise_scale = noise_scale
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        encoded = self._encoded
-        rows = torch.randint(len(encoded.codes), (self._batch,), generator=generator)
-        views = torch.randint(encoded.images.shape[1], (self._batch,), generator=generator)
+        encoded, total = self._encoded, self._batch * process_count()
+        rows = torch.randint(len(encoded.codes), (total,), generator=generator)
+        views = torch.randint(encoded.images.shape[1], (total,), generator=generator)
         features = mix_noise(encoded.images[rows, views].float(), self._noise_scale, generator)
-        return {"regression": 2000 * (self._mapper(features) - encoded.codes[rows]).abs().mean()}
+        proposed, codes = self._mapper(own_part(features)), own_part(encoded.codes[rows])
+        return {"regression": STAGE1_WEIGHTS.regression * losses.regression_loss(proposed, codes)}
 
 
 def mixed_condition(encoded: Encoded, rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -210,8 +229,3 @@ def _save_whole(tensors: dict[str, Tensor], path: Path) -> None:
 def _pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shape and view of the first VIEWS images of each shape."""
     return np.repeat(shapes, VIEWS), np.tile(np.arange(VIEWS), len(shapes))
-
-
-def _views(corpus: Corpus, shapes: np.ndarray) -> Tensor:
-    """The first VIEWS images of each shape, [N * VIEWS, 3, S, S]."""
-    return image_batch(corpus, *_pairs(shapes))

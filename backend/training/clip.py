@@ -1,5 +1,7 @@
 """Training of the starter's small CLIP on images and captions of procedural shapes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 from backend.clip_encoder import ClipEncoder
 from backend.datasets.procedural.corpus import Corpus
+from backend.training.processes import from_all, texts_from_all
 from backend.training.reconstruct import image_batch
 
 BACKGROUND_SHARE = 0.35
@@ -54,11 +57,7 @@ class ContrastiveLoss:
         image_features = F.normalize(student.clip.encode_image_raw(images), dim=-1)
         text_features = F.normalize(student.clip.encode_text_raw(texts), dim=-1)
         scale = student.clip.model.logit_scale.exp().clamp(max=100)
-        logits = scale * image_features @ text_features.T  # [B, B]
-        same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32)
-        targets = same / same.sum(1, keepdim=True)
-        contrastive = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
-        losses = {"contrastive": contrastive}
+        losses = {"contrastive": contrastive_loss(image_features, text_features, texts, scale)}
         for key, indices in student.classes.items():
             labels = torch.tensor([indices[label_of(record, key)] for record in records])
             named = F.cross_entropy(student.heads[key](image_features * HEAD_SCALE), labels)
@@ -66,6 +65,16 @@ class ContrastiveLoss:
                 named = named + F.cross_entropy(student.heads[key](text_features * HEAD_SCALE), labels)
             losses[key] = HEAD_WEIGHT * named
         return losses
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, words: Sequence[str], scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross entropy of unit features [B, F] of images and of their texts `words`, against
+    those of all processes; identical texts count as the same."""
+    all_words, all_images, all_texts = texts_from_all(words), from_all(images), from_all(texts)
+    same = torch.tensor([[a == b for b in all_words] for a in words], dtype=torch.float32).to(images.device)
+    targets = same / same.sum(1, keepdim=True)
+    of_images, of_texts = scale * images @ all_texts.T, scale * texts @ all_images.T  # [B, P * B]
+    return (F.cross_entropy(of_images, targets) + F.cross_entropy(of_texts, targets)) / 2
 
 
 def label_of(record: dict, key: str) -> str:

@@ -1,8 +1,10 @@
 """Stage 1 for any CLIP and any SVR model: the mapper between them, and the bundle of all three.
 
-Images and codes come from procedural shapes through the SVR model's encoder, or, where a model reads no
-images (GET3D), from its own random shapes. Everything made on the way lies in a working folder under names
-that tell its ingredients: a stopped run goes on, and the next CLIP finds the shapes and codes ready.
+Images and codes come from a data set, or from procedural shapes made here, through the SVR model's encoder,
+or, where a model reads no images (GET3D), from its own random shapes. If asked, the decoder is fine-tuned
+with the background loss; nothing of that reaches the mapper, whose targets are the encoder's. Everything made
+on the way lies in a working folder under names that tell its ingredients: a stopped run goes on, and the next
+CLIP finds the shapes and codes ready.
 """
 
 import hashlib
@@ -10,26 +12,29 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from backend.bundle_places import RECORD_NAME, resolve_bundle
+from backend.bundle_places import resolve_bundle
 from backend.bundles import (
     BundleRecord,
     build_mapper,
-    file_sha256,
     load_svr,
     read_record,
     save_bundle,
     verify_bundle,
 )
 from backend.config import PipelineSettings, Settings, bounded, one_of
+from backend.datasets.base import Dataset
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural_set import ProceduralSet
+from backend.errors import SettingError
 from backend.mapper import SLOPE, Mapper
 from backend.svr.base import ExplicitSvrModel, SvrModel
 from backend.training.align import (
@@ -38,6 +43,7 @@ from backend.training.align import (
     Encoded,
     FlowLoss,
     RegressionLoss,
+    captions_of,
     choose_noise_scale,
     code_parts,
     feature_parts,
@@ -47,7 +53,9 @@ from backend.training.clip_choice import ChosenClip
 from backend.training.generated_pairs import generated_parts
 from backend.training.held_out import mapping_quality, split
 from backend.training.loop import LoopSettings, Step, run_loop
+from backend.training.processes import is_first, wait_for_all
 from backend.training.starter import EXAMPLES, StarterSettings
+from backend.training.svr_loss import DecoderOnly, SvrLoss, SvrLossSettings
 from backend.whitening import Whitening
 
 logger = logging.getLogger(__name__)
@@ -55,6 +63,9 @@ logger = logging.getLogger(__name__)
 SHARPEST = 128
 """Pixels per side of the images for CLIP, at most, where the SVR model does not ask for more: stage 2 shows
 it no finer ones, and sphere tracing takes its time."""
+POINTS = (1024, 1024)
+"""Labelled points per procedural shape for the decoder's fine-tuning: in the cube, near the surface."""
+_TOLD = ("shapes", "mapper", "steps", "seed", "background_loss")
 SEED = 3_000_000
 """Added to the seed, so that shapes are not those that the starter was trained on."""
 
@@ -68,17 +79,30 @@ class PairingSettings(Settings):
     """flow: ours, generative. regressor: the paper's; for GET3D the one with two heads."""
     steps: int = bounded(4000, 1, 10_000_000)
     seed: int = bounded(0, 0, 1_000_000)
+    background_loss: bool = False
+    """Fine-tune the decoder with its own losses and L_bg, as the paper's stage 1 does."""
+    decoder_steps: int = bounded(500, 1, 10_000_000)
+    """Steps of that fine-tuning."""
+    decoder_batch: int = bounded(8, 1, 65_536)
+    """Shapes per step of it."""
+    losses: SvrLossSettings = SvrLossSettings()
+    """Of the fine-tuning."""
+
+
+DECODER_RATE = 1e-4
+"""Learning rate of the decoder's fine-tuning (the reference's)."""
 
 
 class Pairing:
-    """One alignment: run all `parts` and `train` to their ends, then `write`."""
+    """One alignment: run all `parts`, `train` and, if asked, `fine_tune` to their ends, then `write`."""
 
     def __init__(
         self, svr: str | Path, clip: ChosenClip, settings: PairingSettings, work: Path,
-        *, device: torch.device | None = None,
+        *, data: Dataset | None = None, device: torch.device | None = None,
     ) -> None:  # fmt: skip
-        """svr: name or folder of the bundle whose SVR model is taken. device: encodes (default: CPU); the
-        mapper is trained on the CPU, which is quick. BundleError where the bundle is missing or damaged."""
+        """svr: name or folder of the bundle whose SVR model is taken. data: procedural shapes are made where
+        it is None. device: encodes (default: CPU); the mapper is trained on the CPU, which is quick.
+        BundleError where the bundle is missing or damaged, SettingError where it does not suit."""
         folder = resolve_bundle(svr)
         self._source = read_record(folder)
         verify_bundle(folder, self._source)
@@ -86,16 +110,29 @@ class Pairing:
         self._svr: SvrModel = load_svr(folder, self._source).to(device).eval().requires_grad_(False)
         self._clip = clip
         clip.encoder.to(device).eval().requires_grad_(False)
-        self._settings = settings
+        self.settings = settings
         self._work = work
         spec = self._svr.spec
+        if data is not None and not spec.has_encoder:
+            raise SettingError(
+                f"A {spec.kind} model reads no images, so that no data set helps it.",
+                remedy="Use `align` without a data set: it takes the model's own random shapes.",
+            )
+        if settings.background_loss and (spec.explicit or not spec.has_color):
+            raise SettingError(
+                f"A {spec.kind} model has no colour field that a background loss could whiten.",
+                remedy="Leave the background loss out.",
+            )
+        self._given = data
+        self._order = None if data is None else np.random.default_rng(settings.seed).permutation(len(data))
         self._small, self._sharp = image_sizes(spec.image_size, clip.encoder.image_size)
-        shapes = [settings.shapes, settings.seed]
-        model = file_sha256(folder / RECORD_NAME)
+        shapes = [settings.shapes, settings.seed] if data is None else [data.identity, settings.seed]
+        model = self._source.files["svr.safetensors"]["sha256"]
         seen = [clip.identity, spec.has_encoder or model, self._sharp, *shapes]
         self._features = work / f"features-{_digest(seen)}.safetensors"
         self._codes = work / f"codes-{_digest([model, self._small, *shapes])}.safetensors"
         self._run = work / f"{settings.mapper}-{_digest([seen, model])}"
+        self._tuning = work / f"decoder-{_digest([model, *shapes, settings.losses.to_dict()])}"
         self._mapper: Mapper | None = None
         self._whitening: Whitening | None = None
         self._noise_scale = 0.0
@@ -108,18 +145,25 @@ class Pairing:
         """
         if not self._svr.spec.has_encoder:
             return [("shapes", self._generate())]
+        encodings = [("CLIP", self._encode_features()), ("SVR model", self._encode_codes())]
+        if self._given is not None:
+            return encodings
         return [
             *((f"shapes at {size} px", build_corpus(
                 self._corpus(size), self._corpus_settings(size), workers=workers
             )) for size in sorted({self._small, self._sharp})),
-            ("CLIP", self._encode_features()),
-            ("SVR model", self._encode_codes()),
+            *encodings,
         ]  # fmt: skip
+
+    @property
+    def shapes(self) -> int:
+        """How many shapes it learns from."""
+        return self.settings.shapes if self._given is None else len(self._given)
 
     def train(self) -> Iterator[Step]:
         """Train the mapper; yields steps."""
         encoded, _ = split(self._encoded())
-        chosen = self._settings
+        chosen = self.settings
         self._noise_scale = choose_noise_scale(encoded.images)
         logger.info("noise scale for this CLIP: %.3f", self._noise_scale)
         flow = new_flow(encoded, seed=chosen.seed)
@@ -133,6 +177,18 @@ class Pairing:
             loss = RegressionLoss(self._mapper, encoded, recipe.batch, self._noise_scale)
         yield from run_loop("mapper", self._mapper, loss, recipe, self._run)
 
+    def fine_tune(self) -> Iterator[Step]:
+        """Fine-tune the decoder with its own losses and the background loss; yields steps."""
+        chosen = self.settings
+        recipe = LoopSettings(
+            steps=chosen.decoder_steps, batch=chosen.decoder_batch, learning_rate=DECODER_RATE,
+            warmup=min(50, chosen.decoder_steps // 10), seed=chosen.seed,
+        )  # fmt: skip
+        data = self._data(self._small)
+        loss = SvrLoss(self._svr, data, recipe.batch, chosen.losses, tuned="decoder")
+        yield from run_loop("decoder", DecoderOnly(self._svr), loss, recipe, self._tuning)
+        self._svr.requires_grad_(False)
+
     def quality(self) -> dict[str, float]:
         """Of the trained mapper on the held-out tenth, see `mapping_quality`."""
         assert self._mapper is not None and self._whitening is not None
@@ -142,7 +198,12 @@ class Pairing:
     def write(self, out: Path, *, seconds: float = 0.0) -> BundleRecord:
         """Write the bundle and return its record. `seconds` goes into the training record."""
         assert self._mapper is not None and self._whitening is not None
-        source, chosen = self._source, self._settings
+        source, chosen, given = self._source, self.settings, self._given
+        told = {name: value for name, value in chosen.to_dict().items() if name in _TOLD}
+        if chosen.background_loss:
+            told |= {name: chosen.to_dict()[name] for name in ("decoder_steps", "decoder_batch", "losses")}
+        if given is not None:
+            told |= {"shapes": self.shapes, "source": _told_data(given)}
         two_heads = chosen.mapper == "regressor" and source.svr["kind"] == "get3d"
         record = source.replace(
             name=out.name,
@@ -156,8 +217,8 @@ class Pairing:
             training={
                 "svr": {"bundle": source.name, **source.training},
                 "align": {
-                    **chosen.to_dict(),
-                    "data": "procedural" if self._svr.spec.has_encoder else "the model's own random shapes",
+                    **told,
+                    "data": self._data_name(),
                     "noise_scale": round(self._noise_scale, 4),
                     "seconds": round(seconds),
                     "hardware": f"{platform.machine()}, {os.cpu_count()} processor cores",
@@ -172,17 +233,25 @@ class Pairing:
 
     def _generate(self) -> Iterator[int]:
         assert isinstance(self._svr, ExplicitSvrModel)
-        settings, stage2 = self._settings, self._source.settings.stage2
+        settings, stage2 = self.settings, self._source.settings.stage2
         yield from generated_parts(
             self._clip.encoder, self._svr, settings.shapes, settings.seed, stage2, self._features
         )
 
     def _encode_features(self) -> Iterator[int]:
-        corpus = open_corpus(self._corpus(self._sharp))
-        yield from feature_parts(self._clip.encoder, corpus, self._features)
+        yield from feature_parts(self._clip.encoder, self._data(self._sharp), self._features, self._order)
 
     def _encode_codes(self) -> Iterator[int]:
-        yield from code_parts(self._svr, open_corpus(self._corpus(self._small)), self._codes)
+        yield from code_parts(self._svr, self._data(self._small), self._codes, self._order)
+
+    def _data(self, size: int) -> Dataset:
+        """The given data set, or the shapes made here at `size` pixels."""
+        return self._given or ProceduralSet.of(open_corpus(self._corpus(size)))
+
+    def _data_name(self) -> str:
+        if not self._svr.spec.has_encoder:
+            return "the model's own random shapes"
+        return self._given.layout if self._given is not None else "procedural"
 
     def _encoded(self) -> Encoded:
         tensors = load_file(self._features)
@@ -191,20 +260,23 @@ class Pairing:
         return Encoded(**tensors)
 
     def _corpus(self, size: int) -> Path:
-        return self._work / f"corpus-{self._settings.shapes}-{self._settings.seed}-{size}px"
+        points = "-points" if self.settings.background_loss else ""
+        return self._work / f"corpus-{self.settings.shapes}-{self.settings.seed}-{size}px{points}"
 
     def _corpus_settings(self, size: int) -> CorpusSettings:
-        """Two sizes differ in nothing else, so that they show the same shapes from the same sides."""
+        """Two sizes differ in nothing else, so that they show the same shapes from the same sides. Only the
+        decoder's losses need labelled points."""
+        uniform, near = POINTS if self.settings.background_loss else (0, 1)
         return CorpusSettings(
-            seed=SEED + self._settings.seed, shapes=self._settings.shapes, views=VIEWS, image_size=size,
-            uniform_points=0, near_points=1, captions=CAPTIONS,
+            seed=SEED + self.settings.seed, shapes=self.settings.shapes, views=VIEWS, image_size=size,
+            uniform_points=uniform, near_points=near, captions=CAPTIONS,
         )  # fmt: skip
 
     def _examples(self) -> list[str]:
         if not self._svr.spec.has_encoder:
             return []
-        records = open_corpus(self._corpus(self._sharp)).records[:EXAMPLES]
-        return sorted({record["captions"][0] for record in records})
+        data = self._data(self._sharp)
+        return sorted({captions_of(data, shape)[0] for shape in range(min(EXAMPLES, len(data)))})
 
 
 def image_sizes(svr: int, clip: int) -> tuple[int, int]:
@@ -258,6 +330,24 @@ def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> 
             drift_weight=ours.stage2.drift_weight,
         )
     return settings.replace(mapper=ours.mapper, stage2=stage2)
+
+
+def run_pairing(pairing: Pairing, show: Callable[[str, Iterator, int], None]) -> None:
+    """All of a pairing but the writing. `show(name, work, total)` runs an iterator of shapes done or of Steps
+    to its end; what is made once, the first process makes."""
+    for name, work in pairing.parts(workers=torch.get_num_threads()):
+        if is_first():
+            show(name, work, pairing.shapes)
+        wait_for_all()
+    show("mapper", pairing.train(), pairing.settings.steps)
+    if pairing.settings.background_loss:
+        show("decoder", pairing.fine_tune(), pairing.settings.decoder_steps)
+
+
+def _told_data(data: Dataset) -> dict:
+    """What the training record says of a data set; not where it lies on this machine."""
+    values = data.settings.to_dict()
+    return {name: values[name] for name in ("split", "categories", "front", "limit")}
 
 
 def _digest(values: list) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from backend.bundles import Bundle, BundleRecord, save_bundle
@@ -26,7 +27,8 @@ from backend.config import (
     bounded,
 )
 from backend.datasets.procedural.categories import CATEGORIES
-from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural_set import ProceduralSet
 from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
@@ -41,8 +43,9 @@ from backend.training.align import (
     new_flow,
 )
 from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of, retrieval
+from backend.training.code_space import EVENED, even_checkpoint
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
-from backend.training.reconstruct import ReconstructionLoss, point_iou
+from backend.training.reconstruct import ReconstructionLoss, image_batch, point_iou
 from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,8 @@ VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
+EVENED_BY = 3000
+"""Shapes that say how the codes are spread."""
 TEST_SEED = 7_000_000
 """Seed of the held-out corpus; training seeds are smaller."""
 
@@ -80,6 +85,8 @@ class StarterSettings(Settings):
         steps=9000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250
     )
 
+    even_after: int = bounded(2000, 1, 100_000_000)
+    """Steps of the SVR model after which its code space is evened out."""
     flow: LoopSettings = LoopSettings(
         steps=4000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
     )
@@ -127,9 +134,11 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
     model = TriplaneSvr().to(memory_format=torch.channels_last)
     if start is not None:
         model.load_state_dict(start.svr.state_dict())
-    yield from run_loop(
-        "svr", model, ReconstructionLoss(model, corpus, settings.svr.batch), settings.svr, folder
-    )
+    loss = ReconstructionLoss(model, corpus, settings.svr.batch)
+    if _step(folder / "svr.pt") <= settings.even_after < settings.svr.steps:
+        yield from run_loop("svr", model, loss, settings.svr, folder, until=settings.even_after)
+        _even_codes(model, corpus, folder / "svr.pt")
+    yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
 
 
@@ -205,8 +214,9 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
     corpus = open_corpus(folder / "corpus")
     (clip, clip_step), (svr, svr_step) = trained_clip(settings, folder), trained_svr(folder)
-    features = encode_features(clip, corpus, folder / f"features-{clip_step}.safetensors")
-    codes = encode_codes(svr, corpus, folder / f"codes-{svr_step}.safetensors")
+    data = ProceduralSet.of(corpus)
+    features = encode_features(clip, data, folder / f"features-{clip_step}.safetensors")
+    codes = encode_codes(svr, data, folder / f"codes-{svr_step}.safetensors")
     return Encoded(**features, **codes)
 
 
@@ -246,6 +256,24 @@ def trained_svr(folder: Path) -> tuple[TriplaneSvr, int]:
     """The SVR model as last saved, and its step."""
     model = TriplaneSvr()
     return model, load_weights(folder / "svr.pt", model)
+
+
+def _step(path: Path) -> int:
+    """The step of a checkpoint; 0 where there is none."""
+    return int(torch.load(path, weights_only=True, map_location="cpu")["step"]) if path.exists() else 0
+
+
+def _even_codes(model: TriplaneSvr, corpus: Corpus, path: Path) -> None:
+    """Even out the code space of the checkpoint of `model`, unless that was done at this very step."""
+    if EVENED in torch.load(path, weights_only=True, map_location="cpu"):
+        return
+    shapes = np.arange(min(len(corpus), EVENED_BY))
+    with torch.no_grad():
+        parts = [model.encode(image_batch(corpus, part, np.zeros(len(part), int)))
+                 for part in np.array_split(shapes, max(1, len(shapes) // 100))]  # fmt: skip
+    writers, readers = model.code_layers()
+    names = [name for name, _ in model.named_parameters()]
+    even_checkpoint(path, torch.cat(parts), writers=writers, readers=readers, parameters=names)
 
 
 def _student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipStudent:

@@ -43,6 +43,15 @@ def test_noise_is_mixed_as_in_the_reference(archive: np.lib.npyio.NpzFile) -> No
     assert np.abs(ours.numpy() - archive["out/noised"]).max() <= 1e-6
 
 
+def test_clip_saw_renders_stretched_without_a_mean(archive: np.lib.npyio.NpzFile) -> None:
+    """A quirk of the reference that the product leaves out (it normalises as CLIP was trained): renders in
+    [-1, 1] are divided by 2.2 and by 0.27, and enlarged to the nearest pixel."""
+    render = torch.from_numpy(archive["in/render4"])[:, :3]
+    assert render.min() >= -1 and render.max() <= 1
+    seen = torch.nn.functional.interpolate(render / 2.2 / 0.27, 224, mode="nearest")
+    assert np.abs(seen[:, :, ::8, ::8].numpy() - archive["out/clip_input_every8"]).max() <= 1e-6
+
+
 def test_unused_layers_are_left_out_and_sizes_come_from_the_weights(weights: dict[str, torch.Tensor]) -> None:
     mapper = Get3dMapper.from_public(weights)
     assert set(mapper.state_dict()) == set(weights) - {

@@ -1,6 +1,6 @@
 """The losses of SVR training on real data: the reference's values, what they teach, and refusals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from backend.losses import STAGE1_WEIGHTS
 from backend.svr.dvr import DvrModel
 from backend.svr.ss3d import Ss3dModel
 from backend.svr.triplane import TriplaneSvr
+from backend.training.align import encode_codes
 from backend.training.batches import RayBatch, input_batch, ray_batch
 from backend.training.loop import LoopSettings, run_loop
 from backend.training.svr_loss import DecoderOnly, SvrLoss, SvrLossSettings, ray_terms, see, training_points
@@ -177,6 +178,27 @@ def test_pictures_for_ss3d_stand_on_black() -> None:
     assert Ss3dModel(8, 1).spec.background == 0
     with pytest.raises(DatasetError, match="has no masks"):
         input_batch(_pictures(masked=False), np.array([0]), np.array([0]), size=8, background=0.0)
+
+
+class _Watching(DvrModel):
+    """Notes the pictures that it is shown; wants them on black, as SS3D does."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 8, 1, image_size=8)
+        self.spec = replace(self.spec, background=0.0)
+        self.shown = torch.empty(0)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        self.shown = images
+        return images.mean((2, 3))
+
+
+def test_codes_of_stage_1_come_from_pictures_on_the_model_s_background(tmp_path: Path) -> None:
+    model = _Watching()
+    codes = encode_codes(model, _pictures(), tmp_path / "codes.safetensors")["codes"]
+    assert model.shown.shape == (3, 3, 8, 8), "three views; the one picture serves for all"
+    assert model.shown[:, :, 0].max() == 0 and model.shown[0, 0, 3, 3] == pytest.approx(100 / 255)
+    assert torch.allclose(codes, model.shown.mean((0, 2, 3))[None])
 
 
 def test_refusals() -> None:

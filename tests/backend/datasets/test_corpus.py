@@ -1,0 +1,35 @@
+"""Corpora that are stopped: what was made is kept, what was not is made, and nothing is made twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.datasets.procedural import corpus as corpus_module
+from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
+from backend.errors import DatasetError
+
+TINY = CorpusSettings(seed=8, shapes=4, views=1, image_size=16, uniform_points=8, near_points=8, captions=1)
+
+
+def test_a_stopped_corpus_is_finished_as_if_nothing_had_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_module, "_PART", 2)
+    making = build_corpus(tmp_path / "stopped", TINY, workers=1)
+    assert next(making) == 2
+    making.close()
+    with pytest.raises(DatasetError, match="No finished corpus"):
+        open_corpus(tmp_path / "stopped")
+    kept = tmp_path / "stopped" / "records-0.json"
+    assert kept.exists()
+    kept.write_text(kept.read_text().replace('"kind": ', '"kept": true, "kind": '))
+    assert list(build_corpus(tmp_path / "stopped", TINY, workers=1)) == [4]
+    assert list(build_corpus(tmp_path / "stopped", TINY, workers=1)) == [], "it is left alone now"
+    assert list(build_corpus(tmp_path / "whole", TINY, workers=1)) == [2, 4]
+    finished, whole = open_corpus(tmp_path / "stopped"), open_corpus(tmp_path / "whole")
+    assert [record.pop("kept", False) for record in finished.records] == [True, True, False, False]
+    assert finished.records == whole.records
+    for name in ("images", "masks", "cameras", "points", "distances", "colors"):
+        assert np.array_equal(getattr(finished, name), getattr(whole, name)), name
+    assert not list(tmp_path.glob("*/records-*.json"))

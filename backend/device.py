@@ -138,14 +138,34 @@ def wait_for(device: torch.device) -> None:
 
 def require_memory(needed: int, *, available: int | None = None) -> None:
     """MemoryShortError where less than `needed` bytes are free (`available` as told, else measured)."""
-    import psutil
-
-    free = psutil.virtual_memory().available if available is None else available
+    free = free_memory(torch.device("cpu")) if available is None else available
     if free < needed:
         raise MemoryShortError(
             f"{free / 2**30:.1f} GB of memory are free, about {needed / 2**30:.1f} GB are needed.",
             remedy="Close other programs, or lower the mesh resolution and the view size.",
         )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a job may still take on the device; on the CPU those that the whole machine has to spare."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch reports it on the CPU as a plain RuntimeError, told
+    apart by its text only."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("allocate memory", "out of memory")
+    )
 
 
 @contextlib.contextmanager
@@ -154,9 +174,7 @@ def memory_guard(when: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch reports a failed allocation on the CPU as a plain RuntimeError, told apart by its text only.
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not known and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise MemoryShortError(
             f"The memory did not suffice {when}.",

@@ -285,6 +285,7 @@ def _guide(
         render=recipe.settings.render,
         generator=torch.Generator().manual_seed(seed),
         precision=recipe.precision,
+        confirm=judge.confirm,
     )
     try:
         for step in steps:

@@ -4,7 +4,7 @@ CLIP alone prefers hybrids (a chair with four legs and a pedestal), so the total
 uncertainty and its loose pieces (our choice). Candidates are ranked, and stage 2's iterates compared, by it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class Score:
     """Connected pieces beyond the first; an empty shape counts as one too many."""
     grid: OccupancyGrid | None = field(default=None, repr=False, compare=False)
     """The grid of this very code, which serves its next rendering too."""
+    provisional: bool = False
+    """The volume was judged on a carried grid, which misses new pieces away from the surface: `confirm` it
+    before it decides."""
 
 
 class Judge:
@@ -67,24 +70,37 @@ class Judge:
     def __call__(self, code: Tensor, carried: OccupancyGrid | None = None) -> Score:
         """The score of a code [C].
 
-        carried: the grid of a code shortly before, which is refreshed where the score needs no more; without
-        it one is built. Where the volume counts it is always built: a carried grid misses new pieces.
+        carried: the grid of a code shortly before, of which only what is near the surface is asked again;
+        without it one is built.
         """
-        weights = self._weights
-        counts_volume = bool(weights.uncertainty_weight or weights.pieces_weight)
         grid = None
-        if carried is not None and not counts_volume:
+        if carried is not None:
             grid = refresh_grid(self._svr.field(code[None]), carried, self._render.iso_logit)
         views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render, grid=grid)
         clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
-        if self._svr.spec.explicit or not counts_volume:
+        if self._svr.spec.explicit or not self._counts_volume:
             return Score(total=clip, clip=clip, grid=views.grid)
-        grid = views.grid or build_grid(
-            self._svr.field(code[None]), _GRID, self._render.iso_logit, device=code.device
-        )
+        score = self._with_volume(clip, views.grid or self._built(code, _GRID))
+        return replace(score, grid=views.grid, provisional=carried is not None)
+
+    @torch.no_grad()
+    def confirm(self, code: Tensor, score: Score) -> Score:
+        """The score of a code [C] with its volume judged on a grid built anew, where it is provisional."""
+        if not score.provisional:
+            return score
+        return self._with_volume(score.clip, self._built(code, self._render.grid_resolution))
+
+    @property
+    def _counts_volume(self) -> bool:
+        return bool(self._weights.uncertainty_weight or self._weights.pieces_weight)
+
+    def _built(self, code: Tensor, cells: int) -> OccupancyGrid:
+        return build_grid(self._svr.field(code[None]), cells, self._render.iso_logit, device=code.device)
+
+    def _with_volume(self, clip: float, grid: OccupancyGrid) -> Score:
         uncertainty, pieces = volume_quality(grid.logits)
-        penalty = weights.uncertainty_weight * uncertainty + weights.pieces_weight * pieces
-        return Score(clip - penalty, clip, uncertainty, pieces, grid=views.grid)
+        penalty = self._weights.uncertainty_weight * uncertainty + self._weights.pieces_weight * pieces
+        return Score(clip - penalty, clip, uncertainty, pieces, grid=grid)
 
 
 def volume_quality(logits: Tensor) -> tuple[float, int]:

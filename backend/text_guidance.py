@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from backend.cameras import Cameras, random_cameras
 from backend.clip_encoder import ClipEncoder
 from backend.config import RenderSettings, Stage2Settings
+from backend.device import free_memory, is_out_of_memory
 from backend.errors import NumericalError
 from backend.losses import background_loss, clip_loss
 from backend.ranking import Score, render_code, view_features
@@ -33,6 +34,12 @@ BACKGROUND_STRIDE = 6
 """Every how manieth row and column of the missed rays the background loss looks at."""
 GRID_AGE = 10
 """Iterations after which the carried occupancy grid is built anew, so that no new piece stays unseen."""
+BYTES_PER_PIXEL = 16_000
+"""Memory of an iteration per pixel of its views at the paper's size: decoder and CLIP activations."""
+CPU_BYTES = 1_300_000_000
+"""Greatest memory of an iteration on a CPU; more views at once would not be faster."""
+MEMORY_SHARE = 0.5
+"""Share of the free memory that an iteration may take."""
 _FLAT_SHARE = 0.5
 """Share of views whose white background is replaced by a random flat colour."""
 
@@ -64,11 +71,13 @@ def guide(
     render: RenderSettings,
     generator: torch.Generator,
     precision: str = "float32",
+    confirm: Callable[[Tensor, Score], Score] = lambda code, score: score,
 ) -> Generator[GuidanceStep, None, Tensor]:
     """Yield after the start and after every iteration; return the best code [C].
 
     feature: [F], unit length. start: [C], from stage 1. judge: of a code, with the grid of the code before
-    where that may be carried over; its grid serves the next iteration.
+    where that may be carried over; its grid serves the next iteration. confirm: asked about a score that
+    would make its code the best, for one that is surer.
     mapper: tuned where settings.target is "mapper".
     An iterate becomes the best when its total rises and its CLIP score is not below the start's.
     NumericalError where the loss is not finite; the steps yielded until then stay valid.
@@ -78,32 +87,38 @@ def guide(
     first = judge(start, None)
     best_step, best_score, best_code = 0, first, start
     yield GuidanceStep(0, settings.steps, first, start, 0, start)
-    grid = first.grid
+    grid, at_once = first.grid, views_at_once(settings, feature.device)
     for step in range(1, settings.steps + 1):
         cameras = random_cameras(
             settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
         ).to(feature.device)
-        loss, _ = guidance_loss(
-            clip, svr, moving(), cameras, feature, settings, render,
-            generator=generator, precision=precision, grid=grid,
-        )  # fmt: skip
-        if settings.drift_weight:
-            loss = loss + settings.drift_weight * moving.drift()
         optimizer.zero_grad(set_to_none=True)
-        if loss.requires_grad:  # a shape that no ray hits cannot be improved
-            loss.backward()
-            optimizer.step()
+        moved = moving()
+        loss, gradient, at_once = guidance_gradient(
+            clip, svr, moved.detach(), cameras, feature, settings, render,
+            generator=generator, precision=precision, grid=grid, at_once=at_once,
+        )  # fmt: skip
+        if gradient is not None:  # a shape that no ray hits cannot be improved
+            moved.backward(gradient)
+        if settings.drift_weight:
+            drift = settings.drift_weight * moving.drift()
+            drift.backward()
+            loss = loss + drift.detach()
+        optimizer.step()
         with torch.no_grad():
             code = moving()
         # Asked once, after the step: every question makes an accelerator wait.
-        if not bool(torch.isfinite(code).all() & torch.isfinite(loss.detach())):
+        if not bool(torch.isfinite(code).all() & torch.isfinite(loss)):
             raise NumericalError(
-                f"Text guidance gave a loss of {float(loss.detach())} or a shape code that is not finite "
+                f"Text guidance gave a loss of {float(loss)} or a shape code that is not finite "
                 f"at step {step}.",
                 remedy="Lower the learning rate of stage 2; the best shape until then is kept.",
             )
         score = judge(code, None if step % GRID_AGE == 0 else grid)
         grid = score.grid
+        if score.total > best_score.total and score.clip >= first.clip:
+            score = confirm(code, score)
+            grid = score.grid
         if score.total > best_score.total and score.clip >= first.clip:
             best_step, best_score, best_code = step, score, code
         logger.debug("stage 2 step %d: score %.4f", step, score.total)
@@ -158,6 +173,57 @@ def _moving_code(
     return _CodeOffset(start, whitening)
 
 
+def views_at_once(settings: Stage2Settings, device: torch.device) -> int:
+    """Views of an iteration that go through renderer and CLIP together, by the memory that is free."""
+    spare = MEMORY_SHARE * free_memory(device)
+    if device.type == "cpu":
+        spare = min(spare, CPU_BYTES)
+    return max(1, min(settings.views, int(spare / (BYTES_PER_PIXEL * settings.view_size**2))))
+
+
+def guidance_gradient(
+    clip: ClipEncoder,
+    svr: SvrModel,
+    code: Tensor,
+    cameras: Cameras,
+    feature: Tensor,
+    settings: Stage2Settings,
+    render: RenderSettings,
+    *,
+    generator: torch.Generator,
+    precision: str = "float32",
+    grid: OccupancyGrid | None = None,
+    at_once: int = 0,
+) -> tuple[Tensor, Tensor | None, int]:
+    """The loss of `guidance_loss`, its gradient to the code [C] (None where no ray hits), and how many views
+    fitted in the memory at once.
+
+    at_once: views that are tried together, 0 for all. Where memory runs out, halves are tried; the
+    allocator's error is raised when one view alone does not fit.
+    """
+    at_once = min(at_once or len(cameras), len(cameras))
+    before = generator.get_state()
+    while True:
+        leaf = code.detach().requires_grad_()
+        try:
+            loss = torch.zeros((), device=code.device)
+            for start in range(0, len(cameras), at_once):
+                part, _ = guidance_loss(
+                    clip, svr, leaf, cameras[start : start + at_once], feature, settings, render,
+                    generator=generator, precision=precision, grid=grid, views=len(cameras),
+                )  # fmt: skip
+                if part.requires_grad:
+                    part.backward()
+                loss = loss + part.detach()
+            return loss, leaf.grad, at_once
+        except (MemoryError, RuntimeError) as error:
+            if at_once == 1 or not is_out_of_memory(error):
+                raise
+            at_once = (at_once + 1) // 2
+            generator.set_state(before)
+            logger.warning("memory ran short; going on with %d views at a time", at_once)
+
+
 def guidance_loss(
     clip: ClipEncoder,
     svr: SvrModel,
@@ -170,20 +236,22 @@ def guidance_loss(
     generator: torch.Generator,
     precision: str = "float32",
     grid: OccupancyGrid | None = None,
+    views: int = 0,
 ) -> tuple[Tensor, Views]:
     """clip_weight * sum of (1 - cosine) + background_weight * background loss of a code [C], and its views.
 
-    grid: of this code or nearly this code; without it one is built.
+    grid: of this code or nearly this code; without it one is built. views: number of the iteration's views
+    where `cameras` are only some of them.
     """
     stride = BACKGROUND_STRIDE if settings.background_weight else 0
-    views = render_code(svr, code, cameras, settings.view_size, render, background_stride=stride, grid=grid)
-    images = augment(views.rgb, views.mask, generator) if settings.augment else views.rgb
+    seen = render_code(svr, code, cameras, settings.view_size, render, background_stride=stride, grid=grid)
+    images = augment(seen.rgb, seen.mask, generator) if settings.augment else seen.rgb
     loss = settings.clip_weight * clip_loss(view_features(clip, images, precision), feature)
-    if settings.background_weight and views.background_rgb is not None:  # explicit models have none
-        loss = loss + settings.background_weight * background_loss(
-            views.background_rgb, views.background_mask
-        )
-    return loss, views
+    if settings.background_weight and seen.background_rgb is not None:  # explicit models have none
+        # The mean over all views is the mean of theirs.
+        weight = settings.background_weight * len(cameras) / (views or len(cameras))
+        loss = loss + weight * background_loss(seen.background_rgb, seen.background_mask)
+    return loss, seen
 
 
 def augment(images: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:

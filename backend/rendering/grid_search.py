@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from backend.config import RenderSettings
-from backend.rendering.occupancy_grid import BLOCK, OccupancyGrid, evaluate
+from backend.rendering.chunks import ask
+from backend.rendering.occupancy_grid import BLOCK, OccupancyGrid
 from backend.rendering.surface import Crossings, cube_span
 from backend.svr.base import Field
 
@@ -197,7 +198,7 @@ class _Search:
         evaluations = 0
         for _ in range(max(2, settings.secant_steps)):
             points = self._origins[open_] + self._at[open_, None] * self._directions[open_]
-            value = evaluate(self._field, points) - settings.iso_logit
+            value = ask(self._field.occupancy, points) - settings.iso_logit
             evaluations += len(open_)
             denied, entry = self._tighten(open_, value >= 0)
             close = self._aim(open_, value, entry)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from backend.rendering.chunks import ask
 from backend.svr.base import Field
 
 SLOPE_FLOOR = 1e-3
@@ -48,7 +49,7 @@ def colored_surface(
     """
     points = origins + depth[..., None] * directions
     if not torch.is_grad_enabled() or not points.numel():
-        return points, depth, field.color(points)
+        return points, depth, ask(field.color, points)
     places = points.detach().requires_grad_()
     logits, colors = field.occupancy_and_color(places)
     if not logits.requires_grad:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.rendering.chunks import ask
 from backend.svr.base import Field
 
 HALF_SIDE = 0.55
@@ -23,9 +24,6 @@ FOLLOWED = 4
 """Cells that a refreshed grid follows a moving surface."""
 BLOCK = 4
 """Cells per side of the blocks that rays look at first."""
-CHUNK = {"cpu": 8192}
-"""Points per decoder call without gradients, by device type: on CPU what stays in the cache."""
-DEFAULT_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def build_grid(
     cells = math.ceil(resolution / 2**levels)
     with torch.no_grad():
         corners = _corners(cells + 1, device)
-        logits = evaluate(field, corners) - iso_logit
+        logits = ask(field.occupancy, corners) - iso_logit
         count = logits.numel()
         logits = logits.reshape(cells + 1, cells + 1, cells + 1)
         for _ in range(levels):
@@ -123,15 +121,6 @@ def refresh_grid(field: Field, grid: OccupancyGrid, iso_logit: float = 0.0) -> O
     return _finished(logits, count)
 
 
-def evaluate(field: Field, points: Tensor) -> Tensor:
-    """Occupancy logits [...] of a one-shape field at points [..., 3], in chunks, without gradients."""
-    size = CHUNK.get(points.device.type, DEFAULT_CHUNK)
-    flat = points.reshape(-1, 3)
-    with torch.no_grad():
-        parts = [field.occupancy(flat[i : i + size][None])[0] for i in range(0, len(flat), size)]
-    return torch.cat(parts).reshape(points.shape[:-1]) if parts else points.new_zeros(points.shape[:-1])
-
-
 def _finished(logits: Tensor, evaluations: int) -> OccupancyGrid:
     margin = _margin(logits)
     near = logits > -margin
@@ -143,7 +132,7 @@ def _evaluate_corners(field: Field, logits: Tensor, wanted: Tensor, iso_logit: f
     """Fill the wanted corners of logits [N, N, N] in place; says how many."""
     places = wanted.nonzero()
     cell = 2 * HALF_SIDE / (logits.shape[0] - 1)
-    logits[wanted] = evaluate(field, places * cell - HALF_SIDE) - iso_logit
+    logits[wanted] = ask(field.occupancy, places * cell - HALF_SIDE) - iso_logit
     return len(places)
 
 

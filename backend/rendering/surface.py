@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from backend.config import RenderSettings
-from backend.rendering.occupancy_grid import CHUNK, DEFAULT_CHUNK, HALF_SIDE
+from backend.rendering.chunks import chunk_size
+from backend.rendering.occupancy_grid import HALF_SIDE
 from backend.svr.base import Field
 
 MISSED_CUBE_SPAN = (0.0, 2.4)
@@ -51,8 +52,7 @@ def march_densely(field: Field, origins: Tensor, directions: Tensor, settings: R
     """
     field = field.detach()
     batch, count, _ = origins.shape
-    chunk = CHUNK.get(origins.device.type, DEFAULT_CHUNK)
-    size = max(1, chunk // (batch * settings.march_steps))
+    size = max(1, chunk_size(origins.device) // (batch * settings.march_steps))
     with torch.no_grad():
         parts = [
             _march_chunk(field, origins[:, i : i + size], directions[:, i : i + size], settings)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from backend.config import MapperSettings, Stage2Settings
 from backend.ranking import Judge, evaluation_cameras, volume_quality
+from backend.svr.base import Field
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, tiny_encoder, tiny_svr
 
 
@@ -54,16 +55,59 @@ def test_the_total_is_the_score_less_weighted_penalties(grid_resolution: int) ->
     assert plain(torch.zeros(CODE_SIZE)).total == pytest.approx(score.clip)
 
 
-def test_a_carried_grid_is_refreshed_unless_the_volume_counts() -> None:
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_a_carried_grid_is_refreshed(weight: float) -> None:
     encoder, svr = tiny_encoder(), tiny_svr()
     feature = encoder.encode_text(["a red chair"])[0]
     render = TINY_SETTINGS.render.replace(grid_resolution=32)
-    stage2 = TINY_SETTINGS.stage2
+    judge = Judge(
+        encoder, svr, feature, stage2=TINY_SETTINGS.stage2, render=render,
+        mapper=MapperSettings(uncertainty_weight=weight),
+    )  # fmt: skip
     near = torch.tensor([0.4, 0.0, 0.0, 0.0])  # radius 0.32 instead of 0.3
-    for weight in (0.0, 2.0):
-        weights = MapperSettings(uncertainty_weight=weight)
-        judge = Judge(encoder, svr, feature, stage2=stage2, render=render, mapper=weights)
-        start = judge(torch.zeros(CODE_SIZE))
-        built, carried = judge(near), judge(near, start.grid)
-        assert carried.total == pytest.approx(built.total, abs=1e-4)
-        assert (carried.grid.evaluations < 0.4 * built.grid.evaluations) == (weight == 0)
+    start = judge(torch.zeros(CODE_SIZE))
+    built, carried = judge(near), judge(near, start.grid)
+    assert carried.clip == pytest.approx(built.clip, abs=1e-5)
+    assert carried.total == pytest.approx(built.total, abs=5e-3)
+    assert carried.grid.evaluations < 0.4 * built.grid.evaluations
+    assert not built.provisional and carried.provisional == (weight > 0)
+
+
+def test_a_piece_that_a_carried_grid_misses_is_counted_before_the_score_decides() -> None:
+    class Growing(Field):
+        """A ball, and with a positive first number of the code a second one far from it."""
+
+        def __init__(self, code: Tensor) -> None:
+            self.code = code
+
+        def occupancy(self, points: Tensor) -> Tensor:
+            first = 0.2 - (points + 0.25).norm(dim=-1)
+            second = 0.15 * (self.code[:, :1] > 0) - (points - 0.3).norm(dim=-1)
+            return 20 * torch.maximum(first, second)
+
+        def color(self, points: Tensor) -> Tensor:
+            return torch.full_like(points, 0.5)
+
+        def __getitem__(self, index: int) -> Field:
+            return Growing(self.code[index][None])
+
+        def detach(self) -> Field:
+            return self
+
+    class Model:
+        spec = tiny_svr().spec
+        field = staticmethod(Growing)
+
+    encoder = tiny_encoder()
+    judge = Judge(
+        encoder, Model(), encoder.encode_text(["a red chair"])[0], stage2=TINY_SETTINGS.stage2,
+        render=TINY_SETTINGS.render.replace(grid_resolution=32), mapper=MapperSettings(pieces_weight=0.5),
+    )  # fmt: skip
+    one, two = torch.zeros(CODE_SIZE), torch.ones(CODE_SIZE)
+    start = judge(one)
+    missed = judge(two, start.grid)
+    assert start.pieces == missed.pieces == 0 and missed.provisional
+    sure = judge.confirm(two, missed)
+    assert sure.pieces == 1 and sure.total == pytest.approx(missed.clip - 0.5) and not sure.provisional
+    assert judge.confirm(two, sure) is sure
+    assert torch.equal(sure.grid.logits, judge(two).grid.logits)

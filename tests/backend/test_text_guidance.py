@@ -6,11 +6,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backend import text_guidance
+from backend.cameras import random_cameras
 from backend.config import MapperSettings, RenderSettings, Stage2Settings
 from backend.errors import NumericalError
 from backend.ranking import Judge, Score
 from backend.rendering.occupancy_grid import OccupancyGrid
-from backend.text_guidance import GRID_AGE, GuidanceStep, augment, guide
+from backend.text_guidance import (
+    GRID_AGE,
+    GuidanceStep,
+    augment,
+    guidance_gradient,
+    guide,
+    views_at_once,
+)
 from backend.whitening import Whitening
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, tiny_svr
 
@@ -33,6 +42,7 @@ def _steps(
     whitening: Whitening = WHITENING,
     mapper: nn.Module | None = None,
     render: RenderSettings = TINY_SETTINGS.render,
+    confirm: Callable[[Tensor, Score], Score] = lambda code, score: score,
     **changes: object,
 ) -> Generator[GuidanceStep, None, Tensor]:
     settings = Stage2Settings.from_dict(
@@ -52,6 +62,7 @@ def _steps(
         settings=settings,
         render=render,
         generator=torch.Generator().manual_seed(0),
+        confirm=confirm,
     )
 
 
@@ -169,3 +180,74 @@ def test_augmentation_recolours_only_the_background() -> None:
     whole = torch.ones(4, size, size, dtype=torch.bool)
     gray = torch.full((4, size, size, 3), 0.5)
     assert torch.equal(augment(gray, whole, torch.Generator()), gray)
+
+
+class ShortOfMemory(MeanColor):
+    """Has room for so many images at a time."""
+
+    def __init__(self, room: int, error: Exception) -> None:
+        super().__init__()
+        self.room, self.error, self.tried = room, error, []
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        self.tried.append(len(images))
+        if len(images) > self.room:
+            raise self.error
+        return super().encode_image(images)
+
+
+def _gradient(clip: nn.Module, **changes: object) -> tuple[Tensor, Tensor, int]:
+    settings = Stage2Settings.from_dict({"views": 5, "view_size": 16, "background_weight": 3.0, **changes})
+    cameras = random_cameras(
+        5, torch.Generator().manual_seed(1), distance=(1.6, 2.0), elevation_deg=(0.0, 30.0)
+    )
+    loss, gradient, at_once = guidance_gradient(
+        clip, tiny_svr().requires_grad_(False), torch.tensor([0.1, 0.3, 0.0, 0.0]), cameras, RED, settings,
+        TINY_SETTINGS.render, generator=torch.Generator().manual_seed(2),
+    )  # fmt: skip
+    return loss, gradient, at_once
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_fewer_views_at_a_time_give_the_same_gradient(augmented: bool) -> None:
+    loss, gradient, at_once = _gradient(MeanColor(), augment=augmented)
+    short = ShortOfMemory(2, torch.OutOfMemoryError("CUDA out of memory."))
+    again, same, fitted = _gradient(short, augment=augmented)
+    assert short.tried == [5, 3, 2, 2, 1] and (at_once, fitted) == (5, 2)
+    assert gradient.abs().max() > 0
+    assert torch.allclose(again, loss) and torch.allclose(same, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_view_that_does_not_fit_alone_and_other_faults_are_told() -> None:
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        _gradient(ShortOfMemory(0, RuntimeError("can't allocate memory: you tried to allocate 9 bytes")))
+    broken = ShortOfMemory(0, RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="do not fit"):
+        _gradient(broken)
+    assert broken.tried == [5]
+
+
+def test_views_at_once_follow_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper, cpu = Stage2Settings(), torch.device("cpu")
+    monkeypatch.setattr(text_guidance, "free_memory", lambda device: 10**10)
+    assert views_at_once(paper, cpu) == paper.views == 10
+    # The CPU's cap holds however much is free; a view is never cut.
+    assert views_at_once(paper.replace(views=64, view_size=128), cpu) == 4
+    assert views_at_once(paper.replace(view_size=512), cpu) == 1
+    monkeypatch.setattr(text_guidance, "free_memory", lambda device: 10**9)
+    assert views_at_once(paper, cpu) == 3
+
+
+def test_a_score_is_confirmed_before_it_decides() -> None:
+    totals = iter([0.0, 0.3, 0.2, 0.5, 0.6])
+    asked = []
+
+    def confirm(code: Tensor, score: Score) -> Score:
+        asked.append(score.total)
+        return Score(total=score.total - (1.0 if score.total == 0.5 else 0.0), clip=score.clip)
+
+    seen, _ = _run(
+        _steps(judge=lambda code, grid: Score(total=(total := next(totals)), clip=total), confirm=confirm)
+    )
+    assert asked == [0.3, 0.5, 0.6]
+    assert [step.best_step for step in seen] == [0, 1, 1, 1, 4]

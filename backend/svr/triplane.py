@@ -69,23 +69,25 @@ class TriplaneSvr(SvrModel):
     """Image [B, 3, S, S] -> code [B, C] -> planes -> occupancy and colour.
 
     `width` scales the encoder; `widths` are the generator's channels at 4, 8, 16, ... cells, and the planes
-    have twice the cells of the last entry's: four entries give planes of 64 x 64.
+    have twice the cells of the last entry's: four entries give planes of 64 x 64. The last `low_pass`
+    doublings are low-passed: transposed convolutions leave a checkerboard, which shows as ribs on surfaces.
     """
 
     def __init__(self, *, code_size: int = 256, image_size: int = 64, width: int = 32,
                  widths: Sequence[int] = (256, 192, 120, 96), geometry_channels: int = 12,
-                 color_channels: int = 4, hidden: int = 64, iso_logit: float = 0.0) -> None:  # fmt: skip
+                 color_channels: int = 4, hidden: int = 64, iso_logit: float = 0.0,
+                 low_pass: int = 0) -> None:  # fmt: skip
         super().__init__()
         self._architecture = {
             "code_size": code_size, "image_size": image_size, "width": width, "widths": list(widths),
             "geometry_channels": geometry_channels, "color_channels": color_channels, "hidden": hidden,
-            "iso_logit": iso_logit,
+            "iso_logit": iso_logit, "low_pass": low_pass,
         }  # fmt: skip
         self.spec = SvrSpec("triplane", code_size, image_size, iso_logit)
         self.geometry_channels = geometry_channels
         planes = geometry_channels + color_channels
         self.encoder = _Encoder(code_size, image_size, width)
-        self.generator = _PlaneGenerator(code_size, tuple(widths), planes)
+        self.generator = _PlaneGenerator(code_size, tuple(widths), planes, low_pass)
         self.occupancy_head = _head(geometry_channels, hidden, 1)
         self.color_head = _head(planes, hidden, 3)
 
@@ -153,9 +155,10 @@ class _PlaneGenerator(nn.Module):
     """Code -> planes [B, 3, channels, R, R]: from 4 x 4 up by transposed convolutions, each modulated by
     the code. In the last two doublings the three planes have convolutions of their own (groups)."""
 
-    def __init__(self, code_size: int, widths: tuple[int, ...], channels: int) -> None:
+    def __init__(self, code_size: int, widths: tuple[int, ...], channels: int, low_pass: int) -> None:
         super().__init__()
         self.channels = channels
+        self.first_low_passed = len(widths) - low_pass
         sizes = (*widths, 3 * channels)
         groups = [1] * (len(widths) - 2) + [3, 3]
         self.start = nn.Linear(code_size, widths[0] * 16)
@@ -170,11 +173,21 @@ class _PlaneGenerator(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         x = self.start(codes).reshape(len(codes), -1, 4, 4).contiguous(memory_format=torch.channels_last)
-        for up, norm, mod in zip(self.ups, self.norms, self.mods, strict=True):
+        for level, (up, norm, mod) in enumerate(zip(self.ups, self.norms, self.mods, strict=True)):
             gain, shift = mod(codes)[:, :, None, None].chunk(2, 1)  # [B, W, 1, 1] each
-            x = F.silu(norm(up(x)) * (1 + gain) + shift)
+            x = up(x)
+            if level >= self.first_low_passed:
+                x = _low_passed(x)
+            x = F.silu(norm(x) * (1 + gain) + shift)
         planes = self.out(x)
         return planes.reshape(len(codes), 3, self.channels, *planes.shape[-2:])
+
+
+def _low_passed(x: Tensor) -> Tensor:
+    """Maps [B, C, H, W] under the binomial filter 1 2 1 along both axes."""
+    row = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
 
 def _head(channels: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -79,10 +79,10 @@ class StarterSettings(Settings):
         seed=TEST_SEED, shapes=920, views=2, uniform_points=4096, near_points=256
     )
     clip: LoopSettings = LoopSettings(
-        steps=1250, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
+        steps=4500, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
     )
     svr: LoopSettings = LoopSettings(
-        steps=9000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250
+        steps=12_000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250
     )
 
     even_after: int = bounded(2000, 1, 100_000_000)
@@ -91,7 +91,7 @@ class StarterSettings(Settings):
         steps=4000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
     )
     regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
-    components: int = bounded(64, 2, 256)
+    components: int = bounded(128, 2, 256)
     """Whitened directions of the shape codes that the flow works in."""
     bank: int = bounded(4096, 1, 100_000)
     """Image features in the flow's bank."""
@@ -105,7 +105,7 @@ class StarterSettings(Settings):
             evaluation_views=6,
         ),
         mapper=MapperSettings(noise_scale=0.6, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
-        mesh=MeshSettings(resolution=128),
+        mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
     """Train the SVR model, from random weights or those of a bundle; yields steps."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
-    model = TriplaneSvr().to(memory_format=torch.channels_last)
+    model = new_svr().to(memory_format=torch.channels_last)
     if start is not None:
         model.load_state_dict(start.svr.state_dict())
     loss = ReconstructionLoss(model, corpus, settings.svr.batch)
@@ -252,9 +252,14 @@ def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, 
     return student.clip, step
 
 
+def new_svr() -> TriplaneSvr:
+    """The starter's SVR model with random weights."""
+    return TriplaneSvr(low_pass=2)
+
+
 def trained_svr(folder: Path) -> tuple[TriplaneSvr, int]:
     """The SVR model as last saved, and its step."""
-    model = TriplaneSvr()
+    model = new_svr()
     return model, load_weights(folder / "svr.pt", model)
 
 

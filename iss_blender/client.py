@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 GAP_S = 0.5
 """A longer pause between polls (a render, a file dialog) does not count as the backend's silence."""
 
-RESTART = "Press Restart; the log has the details."
+AGAIN = "Try again; the log has the details."
 
 
 @dataclass(frozen=True)
 class Limits:
     """Time limits in seconds."""
 
-    start_s: float = 30.0
+    start_s: float = 60.0
     """From the start of the command to its hello."""
     silence_s: float = 30.0
     """Without a byte from the backend, which sends a heartbeat every second."""
@@ -301,7 +301,7 @@ class BackendClient:
         theirs = frame.fields.get("protocol")
         if theirs != protocol.PROTOCOL_VERSION:
             message = f"The backend speaks protocol {theirs!r:.20}, this add-on {protocol.PROTOCOL_VERSION}."
-            remedy = "Press Set up to make the backend's environment again with this version of the add-on."
+            remedy = "Install the same version of this extension where the backend runs."
             self._break(protocol.CODE_VERSION, message, remedy)
             return
         self.hello = Hello(
@@ -361,12 +361,12 @@ class BackendClient:
             return
         if self.state == jobs.STARTING and now - self._started > self.limits.start_s:
             message = f"The backend said nothing for {self.limits.start_s:g} s after its start."
-            self._break("start_limit", message, "Look at the log; raise the start limit for a slow machine.")
+            self._break("start_limit", message, "Check the backend command and the log, then try again.")
         elif self._cancel_until is not None and now > self._cancel_until:
             self._kill_for_cancel()
         elif self.state == jobs.READY and now - self._heard > self.limits.silence_s:
             message = f"The backend has shown no sign of life for {self.limits.silence_s:g} s."
-            self._break("hang", message, RESTART)
+            self._break("hang", message)
 
     def _kill_for_cancel(self) -> None:
         self._drop_process()
@@ -380,12 +380,14 @@ class BackendClient:
     def _died(self) -> None:
         assert self._process is not None
         code = self._process.exit_code(patience_s=0.003)
-        how = "" if code is None else f" with exit code {code}"
+        how = ""
+        if code is not None:
+            how = f" with exit code {code}" if code >= 0 else f", killed by signal {-code}"
         where = ", in the middle of a message" if self._reader.inside_frame else ""
-        remedy = "It may have run out of memory: lower the quality, then restart." if code == -9 else RESTART
+        remedy = "It may have run out of memory: lower the quality, then try again." if code == -9 else AGAIN
         self._break("died", f"The backend ended{how}{where}.", remedy)
 
-    def _break(self, code: str, message: str, remedy: str = RESTART) -> None:
+    def _break(self, code: str, message: str, remedy: str = AGAIN) -> None:
         self._drop_process()
         self.failure = Failure(code, message, remedy, self.log_tail())
         self.state = jobs.BROKEN

@@ -38,16 +38,18 @@ def find_python(
     Inside Blender the running one is Blender's own; it only makes the environment, nothing is installed
     into it. Raises SetupError naming every Python that was looked at and why it does not do.
     """
-    refused = []
+    refused: dict[str, list[str]] = {}
     for command in [(preferred,)] if preferred else (_candidates() if candidates is None else candidates):
         found, why = _probe(command)
         if found is not None:
             return found
-        refused.append(f"{' '.join(command)}: {why}")
+        refused.setdefault(why, []).append(" ".join(command))
+    told = "; ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
     raise SetupError(
         "python",
-        f"No suitable Python was found ({'; '.join(refused) or 'none on PATH'}).",
-        "Install a 64-bit Python 3.11, 3.12 or 3.13 with its venv module (Debian: python3-venv).",
+        f"No suitable Python was found ({told or 'none on PATH'}).",
+        "Install a 64-bit Python 3.11, 3.12 or 3.13 with its venv module (Debian: python3-venv), or choose "
+        "one that you have.",
     )
 
 

@@ -133,7 +133,7 @@ class ISS_OT_dismiss(SessionOperator, bpy.types.Operator):
     bl_idname, bl_label = "iss.dismiss", "Dismiss"
 
     def run(self, context: "bpy.types.Context", session: Session) -> None:
-        session.trouble = None
+        session.dismiss_trouble()
 
 
 class ISS_OT_choose(SessionOperator, bpy.types.Operator):

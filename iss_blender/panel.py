@@ -182,7 +182,8 @@ def draw_queue(layout: Any, context: Any, session: Session) -> None:
             operator(row, "iss.cancel", text="", icon="X", job_id=job.id)
         if len(waiting) > MOST_ROWS:
             box.label(text=f"and {len(waiting) - MOST_ROWS} more", icon="BLANK1")
-    for job in [job for job in listed if job.state == jobs.FAILED][-3:]:
+    cut_off = session.cut_off()
+    for job in [job for job in listed if job.state == jobs.FAILED and job not in cut_off][-3:]:
         failure = job.failure
         trouble = sessions.Trouble(
             f"{job.title or job.name}: {failure.message if failure else 'it failed.'}",
@@ -199,7 +200,10 @@ def draw_messages(layout: Any, context: Any, session: Session) -> None:
     if session.trouble is None:
         return
     buttons = draw_trouble(layout, context, session.trouble)
-    if session.state == jobs.BROKEN:
+    cut_off = session.cut_off()
+    if cut_off:  # told once; running the job again starts the backend as well
+        operator(buttons, "iss.retry", icon="FILE_REFRESH", job_id=cut_off[-1].id)
+    elif session.state == jobs.BROKEN:
         operator(buttons, "iss.restart_backend", icon="FILE_REFRESH")
     operator(buttons, "iss.copy", text="Copy Log", icon="COPYDOWN", what="log")
     operator(buttons, "iss.dismiss", text="", icon="X")

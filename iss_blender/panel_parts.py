@@ -16,6 +16,8 @@ CATEGORY = "ISS"
 _CHARACTER_PX = 6.6
 """Mean width of a character of the interface's font at scale 1."""
 _MARGIN_PX = 40
+LOG_LINES, LONGEST_LINE = 3, 160
+"""What a problem's box shows of a log."""
 _shown: set[str] = set()
 
 
@@ -59,6 +61,12 @@ def draw_trouble(layout: Any, context: Any, trouble: Trouble) -> Any:
     draw_text(column, context, trouble.message, icon="ERROR")
     if trouble.remedy:
         draw_text(box, context, trouble.remedy, icon="INFO")
+    last = [line.strip() for line in trouble.log.splitlines() if line.strip()][-LOG_LINES:]
+    if last:
+        column = box.column()
+        column.active = False
+        for line in last:
+            draw_text(column, context, line[:LONGEST_LINE])
     return box.row(align=True)
 
 

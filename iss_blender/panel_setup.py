@@ -8,6 +8,7 @@ from . import jobs, settings
 from . import session as sessions
 from .operators_backend import OFFLINE, OFFLINE_REMEDY
 from .panel_parts import (
+    LONGEST_LINE,
     SidebarPanel,
     draw_progress,
     draw_text,
@@ -53,7 +54,8 @@ def draw_running(layout: Any, context: Any, session: Session) -> None:
         draw_progress(box, event.fraction, f"{100 * event.fraction:.0f}%")
         line = box.column()
         line.active = False
-        draw_text(line, context, event.line[:160])
+        if not event.line.startswith("==="):  # the log's own headings
+            draw_text(line, context, event.line[:LONGEST_LINE])
     row = box.row(align=True)
     operator(row, "iss.cancel_set_up", icon="X")
     operator(row, "iss.copy", text="Copy Log", icon="COPYDOWN", what="setup")

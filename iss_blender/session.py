@@ -40,6 +40,8 @@ class Trouble:
     message: str
     remedy: str = ""
     code: str = ""
+    log: str = ""
+    """The last lines of the backend's log, where they tell more."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,17 @@ class Session:
         if self.client is not None:
             self.client.forget(job_id)
 
+    def cut_off(self) -> list[jobs.Job]:
+        """Failed jobs of the list that only share the backend's own trouble."""
+        told = self.trouble.message if self.trouble is not None else None
+        return [job for job in self.listed_jobs() if job.failure is not None and job.failure.message == told]
+
+    def dismiss_trouble(self) -> None:
+        """Drop the trouble, and the failed jobs that it stands for."""
+        for job in self.cut_off():
+            self.dismiss(job.id)
+        self.trouble = None
+
     def cancel(self, job_id: str) -> None:
         """Stop one job."""
         if self.client is not None:
@@ -354,7 +367,7 @@ class Session:
             self._take_news(event)
         elif isinstance(event, jobs.BackendFailed):
             failure = event.failure
-            self.trouble = Trouble(failure.message, failure.remedy, failure.code)
+            self.trouble = Trouble(failure.message, failure.remedy, failure.code, failure.log_tail)
             if self.doctor.job_id:
                 self._end_doctor(self.trouble)
         elif isinstance(event, jobs.JobStarted):
@@ -424,7 +437,7 @@ class Session:
         self.clocks[job.id] = JobClock(expected, self._clock, phases_of(job.name, job.params))
 
     def _offer(self, job_id: str) -> None:
-        """A result came for a file that is closed; reading the whole journal would take too long for a tick."""
+        """A result came for a closed file. Reading the whole journal again would be too long for a tick."""
         entry = self.journal.entry(job_id) if self.journal is not None else None
         if entry is not None and entry.has_result:
             self.waiting.append(entry)

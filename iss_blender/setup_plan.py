@@ -31,7 +31,14 @@ _DISK_MB = {
     "blender": 1250,
 }
 """Disk need of each step while it runs, measured: installed files with the downloads beside them."""
-_DOWNLOAD_MB = {"torch": 2770 if _WITH_CUDA else 120, "run": 96, "train": 89, "dev": 31, "ray": 75, "blender": 374}
+_DOWNLOAD_MB = {
+    "torch": 2770 if _WITH_CUDA else 120,
+    "run": 96,
+    "train": 89,
+    "dev": 31,
+    "ray": 75,
+    "blender": 374,
+}
 _TITLES = {
     "run": "Packages",
     "train": "Training packages",

@@ -101,6 +101,7 @@ class Backend:
         self.send(protocol.event(frame.id, protocol.PROGRESS, {"phase": "guide", "step": 1, "total": 2}))
         code = frame.arrays.get("code", np.full(CODE_SIZE, float(recipe.get("seed", 0) % 10), np.float32))
         if "die" in words:
+            print("out of luck", file=sys.stderr, flush=True)
             os._exit(3)
         if params.get("preview_every") or "slow" in words:
             shown = octahedron(code) if name != "stylize_mesh" else painted(frame.arrays, YELLOW)

@@ -154,6 +154,19 @@ def test_every_state_of_a_job_is_drawn(drawing: SimpleNamespace) -> None:
     assert "0.210 best" in text and FAILED not in text
 
 
+def test_a_death_is_told_once_with_the_last_words_and_retried(drawing: SimpleNamespace) -> None:
+    use_fake(drawing)
+    bpy, current = drawing.bpy, drawing.current
+    bpy.context.scene.iss.prompt = "die"
+    bpy.ops.iss.generate()
+    tick_until(drawing, lambda: current.trouble is not None)
+    text = drawing.draw().replace("\n", " ")
+    assert text.count("The backend ended with exit code 3.") == 1 and "out of luck" in text
+    assert "iss.retry" in drawing.buttons and "iss.restart_backend" not in drawing.buttons[:-3]
+    bpy.ops.iss.dismiss()
+    assert "exit code" not in drawing.draw() and not current.listed_jobs()
+
+
 def test_board_and_blend_are_drawn(drawing: SimpleNamespace) -> None:
     use_fake(drawing)
     bpy, current = drawing.bpy, drawing.current

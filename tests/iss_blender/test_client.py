@@ -249,7 +249,7 @@ def test_another_protocol_version_is_refused_with_a_remedy(make: Make, version: 
     client = make(["hello", version])
     job = client.submit("generate", {})
     failure = pump(client, BackendFailed).failure
-    assert failure.code == "version" and "Set up" in failure.remedy
+    assert failure.code == "version" and "same version" in failure.remedy
     assert job.state == jobs.QUEUED
 
 

@@ -37,7 +37,10 @@ class _Seen:
     """[V, F]"""
     points: NDArray[np.float32] | None = None
     """[F]"""
-    clip: Tensor | None = None
+    feature: Tensor | None = None
+    """[F], of CLIP."""
+    clip: float | None = None
+    """Cosine of pictures and text."""
     chamfer: float | None = None
     f_score: float | None = None
     iou: float | None = None
@@ -81,15 +84,16 @@ class Measurement:
         except MeshError:
             return _Seen(row)
         images = ruler.of_images(pictures[None])[0]
-        clip = shape_feature(self._clip, torch.from_numpy(pictures).float() / 255)
-        seen = _Seen(row, images, ruler.nets.of_points(points[None])[0], clip)
+        feature = shape_feature(self._clip, torch.from_numpy(pictures).float() / 255)
+        clip = float(feature @ self._clip.encode_text([row.prompt])[0].cpu())
+        seen = _Seen(row, images, ruler.nets.of_points(points[None])[0], feature, clip)
         rivals = ruler.true.points[ruler.true.categories == row.category]
         if not len(rivals):
             return seen
         distances = [chamfer_distance(points, rival) for rival in rivals]
         nearest = int(np.argmin(distances))
         return _Seen(
-            row, images, seen.points, clip,
+            row, images, seen.points, feature, clip,
             chamfer=distances[nearest],
             f_score=f_score(points, rivals[nearest], settings.threshold),
             iou=ruler.voxels.similarity(mesh_solid(mesh), row.category),
@@ -101,10 +105,10 @@ class Measurement:
         if len(texts) < 2:
             return [None] * len(self._seen)
         answers: list[bool | None] = [False] * len(self._seen)
-        there = [i for i, seen in enumerate(self._seen) if seen.clip is not None]
+        there = [i for i, seen in enumerate(self._seen) if seen.feature is not None]
         if not there:
             return answers
-        features = torch.stack([clip for seen in self._seen if (clip := seen.clip) is not None])
+        features = torch.stack([f for seen in self._seen if (f := seen.feature) is not None])
         wanted = [texts.index(self._seen[i].row.prompt) for i in there]
         found = r_precision(features, self._clip.encode_text(texts).cpu(), wanted)
         for i, right in zip(there, found, strict=True):
@@ -124,7 +128,10 @@ class Measurement:
             "fid": self._fid(np.concatenate(images) if images else None, true, whole=whole),
             "fpd": self._fpd(np.stack(points) if points else None, true, whole=whole),
             "r_precision": round(float(np.mean(known)), 4) if known else None,
-            **{name: _mean([getattr(s, name) for s in seen]) for name in ("chamfer", "f_score", "iou")},
+            **{
+                name: _mean([getattr(s, name) for s in seen])
+                for name in ("clip", "chamfer", "f_score", "iou")
+            },
         }
 
     def _fid(self, features: NDArray[np.float32] | None, true: Samples, *, whole: bool) -> float | None:

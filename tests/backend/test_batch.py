@@ -1,4 +1,4 @@
-"""Batches of prompts in one process: whole result folders, resume, reports, one failure among many, refusals."""
+"""Batches of prompts in one process: whole result folders, resume, reports, failures, refusals."""
 
 import json
 import subprocess

@@ -10,6 +10,7 @@ import pytest
 
 from backend.__main__ import main
 from backend.bundles import load_bundle
+from backend.cli_evaluate_parts import cached_references
 from backend.datasets.procedural.categories import CATEGORIES, make
 from backend.datasets.procedural.prompts import held_out_prompt
 from backend.errors import DatasetError, EmptyShapeError, SettingError
@@ -215,13 +216,21 @@ def test_the_command_writes_report_and_sheet(
     folder, out = write_tiny_bundle(tmp_path), tmp_path / "out"
     table = tmp_path / "prompts.csv"
     table.write_text("prompt,category,color\na red chair,chair,red\na table,,\n")
-    assert main(["evaluate", "--prompts", str(table), "--out", str(out), "--bundle", str(folder)]) == 0
+    command = ["evaluate", "--prompts", str(table), "--out", str(out), "--bundle", str(folder)]
+    assert main([*command, "--cache", str(tmp_path / "cache")]) == 0
     report = json.loads((out / "report.json").read_text())
     assert {"category_accuracy", "color_accuracy", "clip_score_stage1", "clip_score", "watertight",
             "seconds_median"} <= set(report)  # fmt: skip
     assert report["category_accuracy"] == 0.0 and report["watertight"] == 1.0 and len(report["prompts"]) == 2
     assert (out / "sheet.png").read_bytes()[:4] == b"\x89PNG"
     assert "category_accuracy: 0.0" in capsys.readouterr().out
+    assert (out / "categories.csv").read_text().splitlines()[1].startswith("chair,1,0.0,")
+    assert (out / "charts.png").read_bytes()[:4] == b"\x89PNG"
+    # The references come from the cache now.
+    monkeypatch.setattr("backend.judges.category.build_references", None)
+    cached = cached_references(84, seed=1, cache=tmp_path / "cache")
+    assert np.array_equal(cached.packed, references.packed)
+    assert cached.categories.tolist() == references.categories.tolist()
 
 
 def test_the_commands_refuse_and_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

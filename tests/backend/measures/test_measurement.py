@@ -75,6 +75,9 @@ def test_true_shapes_measure_better_than_wrong_ones(ruler: Ruler) -> None:
     # One category alone misses half of the distribution.
     one = _figures(ruler, {"mug": "mug", "sword": "mug"})
     assert one["fid"] > 2 * right["fid"] and one["fpd"] > 2 * right["fpd"]
+    assert -1 <= right["clip"] <= 1 and right["clip"] == pytest.approx(
+        np.mean([own["clip"] for own in right["categories"].values()]), abs=1e-3
+    )
     assert right["chance"] == {"r_precision": 0.5} and right["true"]["shapes"] == 4
 
 

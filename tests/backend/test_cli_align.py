@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from backend.__main__ import main
-from backend.bundles import Bundle, BundleRecord, load_bundle, save_bundle
+from backend.bundles import Bundle, BundleRecord, build_svr, load_bundle, save_bundle
 from backend.clip_encoder import build_open_clip, build_tiny_clip
 from backend.config import MapperSettings
 from backend.errors import SettingError
@@ -123,6 +123,28 @@ def test_shapes_and_features_are_made_once_and_the_paper_s_mapper_learns_too(
     )
     assert after < 0.75 * before
     assert main(["align", "--clip-bundle", places["vit"], "--out", places["regressor"]]) == 2
+
+
+def test_the_decoder_is_tuned_only_when_asked(places: dict[str, str], tmp_path: Path) -> None:
+    """--background-loss: the decoder changes, the encoder and what the mapper learns from it do not."""
+    status = main([
+        "align", "--clip-bundle", places["vit"], "--svr", places["svr"], "--out", str(tmp_path / "out"),
+        "--work", str(tmp_path / "work"), "--mapper", "regressor", "--shapes", "40", "--steps", "20",
+        "--threads", "1", "--device", "cpu", "--background-loss", "--decoder-steps", "20",
+    ])  # fmt: skip
+    assert status == 0
+    before = load_bundle(places["svr"]).svr.state_dict()
+    bundle = load_bundle(tmp_path / "out")
+    changed = {key for key, value in bundle.svr.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed and all(key.startswith("decoder.") for key in changed)
+    assert bundle.record.training["align"]["background_loss"] is True
+    assert list((tmp_path / "work").glob("decoder-*/decoder.pt"))
+    grey = {"kind": "imnet", "architecture": {"code_size": 4, "encoder_width": 1, "widths": [4]}}
+    record = load_bundle(places["svr"]).record.replace(name="imnet", svr=grey, files={})
+    save_bundle(tmp_path / "imnet", record, clip=None, svr=build_svr(grey))
+    with pytest.raises(SettingError, match="no colour field that a background loss could whiten"):
+        Pairing(tmp_path / "imnet", choose_clip(None, None, bundle=places["vit"]),
+                PairingSettings(background_loss=True), tmp_path)  # fmt: skip
 
 
 def test_a_model_without_an_encoder_gives_its_own_shapes(places: dict[str, str], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.errors import SettingError
 
@@ -112,10 +112,12 @@ def _train_on_data(arguments: argparse.Namespace) -> int:
 def _defaults(what: str) -> "SvrTraining | AlignTraining | ClipTraining":
     from backend.training.data_settings import AlignTraining, ClipTraining, SvrTraining
 
-    return {"svr": SvrTraining, "align": AlignTraining, "clip": ClipTraining}[what]()
+    if what == "align":
+        return AlignTraining()
+    return SvrTraining() if what == "svr" else ClipTraining()
 
 
-def _run_quietly(part: str, progress: Iterator, total: int) -> None:
+def _run_quietly(part: str, progress: Iterator[Any], total: int) -> None:
     for _ in progress:
         pass
 
@@ -130,7 +132,9 @@ def step_line(step: "Step") -> tuple[int, str]:
     return step.step, " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
 
 
-def show_progress(part: str, progress: Iterator, total: int, line: Callable) -> None:
+def show_progress(
+    part: str, progress: Iterator[Any], total: int, line: Callable[[Any], tuple[int, str]]
+) -> None:
     """A bar on a terminal, a line now and then in a pipe."""
     from tqdm import tqdm
 

@@ -38,7 +38,7 @@ from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
 
-Show = Callable[[str, Iterator, int], None]
+Show = Callable[[str, Iterator[Any], int], None]
 """Runs an iterator to its end and shows how far it is: name, iterator, total."""
 _FREE_OF_LOOP = ("steps", "checkpoint_every")
 """What may change when a training goes on."""

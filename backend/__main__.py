@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Threads that spin while they wait made a prompt 15 times slower beside another busy program.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What torch cannot do yet on Apple's GPUs, its CPU does; torch reads this when it loads.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     if not arguments or arguments[0] not in COMMANDS:
         _overview().parse_args(arguments or ["--help"])

@@ -150,6 +150,10 @@ def describe(report: dict[str, Any]) -> str:
             f"({row['dense_measured']}), {row['ours_evaluations']} against {row['dense_evaluations']} "
             "evaluations"
         )
+    lines.append(
+        f"gradient cosine where both paths see one surface: {report['surface_gradient_cosine']:.4g} "
+        f"(pixels in which only one sees any: {report['mask_difference']:.2%})"
+    )
     lines.append(f"Chamfer distance at {report['chamfer_cells']} cells: {report['chamfer_distance']:.3g}")
     if "cold_start_s" in report:
         lines.append(f"cold start to the first judged shape: {report['cold_start_s']:.3g} s")

@@ -14,40 +14,63 @@ from torch import Tensor
 
 from backend.bench_case import BenchCase
 from backend.cameras import Cameras
+from backend.config import RenderSettings
 from backend.device import wait_for
 from backend.losses import background_loss, clip_loss
 from backend.ranking import view_features
-from backend.rendering.implicit import render_views
+from backend.rendering.implicit import Views, render_views
 from backend.sparse_grid import grid_points
 from backend.svr.base import Field, SvrModel
 
 BLOCK = 8192
 """Grid points per decoder call."""
+MARCH_STEPS = 128
+"""Steps along every ray, as in the paper, where the settings do not ask for more."""
 
 
 @dataclass(frozen=True)
 class DenseGuidance:
     """One iteration of stage 2 on some views."""
 
-    rgb: Tensor
-    """[V, H, W, 3]"""
-    mask: Tensor
-    """[V, H, W]"""
+    views: list[Views]
+    """One by one, their colours still joined to `code`."""
+    code: Tensor
+    """[C]"""
     gradient: Tensor
     """[C], of the loss to the shape code."""
+    image_gradient: Tensor
+    """[V, H, W, 3], of the loss to the images."""
+
+    @property
+    def rgb(self) -> Tensor:
+        """[V, H, W, 3]"""
+        return torch.cat([views.rgb.detach() for views in self.views])
+
+    @property
+    def mask(self) -> Tensor:
+        """[V, H, W]"""
+        return torch.cat([views.mask for views in self.views])
+
+    @property
+    def depth(self) -> Tensor:
+        """[V, H, W]"""
+        return torch.cat([views.depth.detach() for views in self.views])
 
 
 def guide_densely(case: BenchCase, svr: SvrModel, cameras: Cameras) -> DenseGuidance:
     """Loss and gradient of stage 2 on the cameras; background loss on every missed ray, as in the paper."""
     stage2 = case.settings.stage2
-    settings = case.render.replace(grid_resolution=0)
+    settings = dense_settings(case)
     code = case.code.clone().requires_grad_()
-    images, masks = [], []
+    seen = []
     for number in range(len(cameras)):
         views = render_views(
             svr.field(code[None]), cameras[number], stage2.view_size, settings,
             background_stride=1 if stage2.background_weight else 0,
         )  # fmt: skip
+        seen.append(views)
+        if views.rgb.requires_grad:
+            views.rgb.retain_grad()
         loss = stage2.clip_weight * clip_loss(view_features(case.clip, views.rgb, "float32"), case.feature)
         if views.background_rgb is not None:
             # The mean over all views is the mean of theirs.
@@ -55,11 +78,15 @@ def guide_densely(case: BenchCase, svr: SvrModel, cameras: Cameras) -> DenseGuid
                 views.background_rgb, views.background_mask
             )
         if loss.requires_grad:
-            loss.backward()
-        images.append(views.rgb.detach())
-        masks.append(views.mask)
+            loss.backward(retain_graph=True)
     gradient = torch.zeros_like(code) if code.grad is None else code.grad
-    return DenseGuidance(torch.cat(images), torch.cat(masks), gradient)
+    of_images = [torch.zeros_like(v.rgb) if v.rgb.grad is None else v.rgb.grad for v in seen]
+    return DenseGuidance(seen, code, gradient, torch.cat(of_images))
+
+
+def dense_settings(case: BenchCase) -> RenderSettings:
+    """How the dense path renders: every ray in even steps, no grid."""
+    return case.render.replace(grid_resolution=0, march_steps=max(MARCH_STEPS, case.render.march_steps))
 
 
 def style_densely(case: BenchCase, field: Field, cameras: Cameras, background: Tensor) -> Tensor:
@@ -68,7 +95,7 @@ def style_densely(case: BenchCase, field: Field, cameras: Cameras, background: T
     background: [V, 1, 1, 3]. Gradients reach the field's colour tensors.
     """
     stylize, size = case.settings.stylize, case.settings.stage2.view_size
-    settings = case.render.replace(grid_resolution=0)
+    settings = dense_settings(case)
     total = torch.zeros((), device=case.device)
     for number in range(len(cameras)):
         views = render_views(

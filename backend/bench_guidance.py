@@ -7,16 +7,19 @@ import torch
 from torch import Tensor
 
 from backend.bench_case import BenchCase
-from backend.bench_dense import guide_densely
+from backend.bench_dense import DenseGuidance, guide_densely
 from backend.bench_measure import CountedModel, Counter, MemoryWatch, count_flops, matrix_peak, timed
 from backend.cameras import Cameras, random_cameras
 from backend.meshing import extract_mesh
 from backend.ranking import Judge
+from backend.rendering.implicit import render_views
 from backend.rendering.occupancy_grid import OccupancyGrid, build_grid, refresh_grid
 from backend.text_guidance import GRID_AGE, guidance_loss, guide
 
 FASTER = "bfloat16"
 """Precision of CLIP in the best case; geometry stays in float32."""
+SAME_SURFACE = 2e-3
+"""Depths that differ by less, in units of the cube, are of the same piece of surface."""
 MESHED = 128
 """Cells per axis of the mesh in the job whose memory is watched."""
 
@@ -145,7 +148,7 @@ def _watch_job(case: BenchCase) -> dict[str, float]:
         steps = guide(
             clip=case.clip, svr=case.svr, mapper=None, whitening=case.whitening, feature=case.feature,
             start=case.code, judge=judge, settings=settings.stage2.replace(target="code"),
-            render=case.render, generator=torch.Generator().manual_seed(0),
+            render=case.render, generator=torch.Generator().manual_seed(0), confirm=judge.confirm,
         )  # fmt: skip
         return exhaust(steps)
 
@@ -166,7 +169,7 @@ def exhaust(work: Any) -> Any:
             return finished.value
 
 
-def _differences(case: BenchCase, cameras: Cameras, dense: Any) -> dict[str, float]:
+def _differences(case: BenchCase, cameras: Cameras, dense: DenseGuidance) -> dict[str, float]:
     """PSNR of our images and cosine of our gradient to the shape code, both against the dense path's."""
     code = case.code.clone().requires_grad_()
     grid = first_grid(case)
@@ -184,5 +187,30 @@ def _differences(case: BenchCase, cameras: Cameras, dense: Any) -> dict[str, flo
     return {
         "psnr_db": -10 * math.log10(max(error, 1e-12)),
         "gradient_cosine": float(torch.cosine_similarity(gradient, dense.gradient, dim=0)),
+        "surface_gradient_cosine": _surface_cosine(case, cameras, dense, grid),
         "mask_difference": float((views.mask != dense.mask).float().mean()),
     }
+
+
+def _surface_cosine(
+    case: BenchCase, cameras: Cameras, dense: DenseGuidance, grid: OccupancyGrid | None
+) -> float:
+    """Cosine of both gradients to the code for the dense path's image gradient, where both see one surface.
+
+    A pixel in which only one of them finds a sliver of surface changes what CLIP wants of all others, on a
+    thin shape by more than anything else. This tells the gradients of the surface apart from that. 0 where
+    no pixel is shared.
+    """
+    code = case.code.clone().requires_grad_()
+    stage2 = case.settings.stage2
+    views = render_views(case.svr.field(code[None]), cameras, stage2.view_size, case.render, grid=grid)
+    near = (views.depth.detach() - dense.depth).abs() < SAME_SURFACE
+    asked = dense.image_gradient * (views.mask & dense.mask & near)[..., None]
+    if not views.rgb.requires_grad or not asked.any():
+        return 0.0
+    (ours,) = torch.autograd.grad(views.rgb, code, asked)
+    theirs = torch.zeros_like(ours)
+    for seen, part in zip(dense.views, asked.split(1), strict=True):
+        if seen.rgb.requires_grad:
+            theirs += torch.autograd.grad(seen.rgb, dense.code, part)[0]
+    return float(torch.cosine_similarity(ours, theirs, dim=0))

@@ -146,6 +146,11 @@ def require_memory(needed: int, *, available: int | None = None) -> None:
         )
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """float64, or float32 on Apple's GPUs, which know no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that a job may still take on the device; on the CPU those that the whole machine has to spare."""
     if device.type == "cuda":

@@ -73,10 +73,12 @@ class Judge:
         carried: the grid of a code shortly before, of which only what is near the surface is asked again;
         without it one is built.
         """
-        grid = None
-        if carried is not None:
-            grid = refresh_grid(self._svr.field(code[None]), carried, self._render.iso_logit)
-        views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render, grid=grid)
+        if self._svr.spec.explicit:
+            views = render_code(self._svr, code, self._cameras, self._stage2.view_size, self._render)
+        else:
+            field = self._svr.field(code[None])
+            grid = carried and refresh_grid(field, carried, self._render.iso_logit)
+            views = render_views(field, self._cameras, self._stage2.view_size, self._render, grid=grid)
         clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
         if self._svr.spec.explicit or not self._counts_volume:
             return Score(total=clip, clip=clip, grid=views.grid)

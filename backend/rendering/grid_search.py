@@ -23,7 +23,7 @@ ROUNDS = 4
 """Places along one ray where the grid may promise a surface that the field denies."""
 EXACT_STEP, SECANT_STEP = 0.01, 0.05
 """Corrections, in cells, small enough to take without asking again: after one look, after two."""
-LOOK_UP_RAYS = 4096
+LOOK_UP_RAYS = 1024
 """Rays looked up at a time."""
 
 
@@ -69,14 +69,16 @@ def _promising_rays(
     grid: OccupancyGrid, origins: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Index of the rays [K] that come near the surface, where they enter the box around it, and between which
-    parameters they are near, a block further at both ends where the box allows."""
+    parameters they are near; those with the shortest way to look at come first."""
     near, far, meets = cube_span(origins, directions, grid.low, grid.high)
     rays = meets.nonzero()[:, 0]
     near, far = near[rays].clamp(min=0), far[rays]
     if not len(rays):
         return rays, near, near, far
     # Every place of a ray is at most half a block from a sample, hence in the sample's block or beside it.
-    steps, depths = _even_depths(near, far, directions[rays], BLOCK * grid.cell)
+    length = BLOCK * grid.cell
+    longest = float(((far - near) * directions[rays].norm(dim=-1)).max())
+    steps, depths = _even_depths(near, far, max(2, math.ceil(longest / length) + 1))
     marked = torch.cat(
         [
             grid.near_rays(origins[chosen], directions[chosen], depth)
@@ -85,15 +87,17 @@ def _promising_rays(
     )
     kept = marked.any(1).nonzero()[:, 0]
     marked = marked[kept].to(torch.uint8)
-    rays, near, far, steps = rays[kept], near[kept], far[kept], steps[kept]
     first, last = marked.argmax(1), marked.shape[1] - 1 - marked.flip(1).argmax(1)
-    return rays, near, (near + (first - 1) * steps).maximum(near), (near + (last + 1) * steps).minimum(far)
+    rays, entry, far, steps = rays[kept], near[kept], far[kept], steps[kept]
+    # Half a step around the marked samples may be near; a little more shows where the surface begins.
+    near = (entry + (first - 0.75) * steps).maximum(entry)
+    far = (entry + (last + 0.75) * steps).minimum(far)
+    order = ((far - near) * directions[rays].norm(dim=-1)).argsort()
+    return rays[order], entry[order], near[order], far[order]
 
 
-def _even_depths(near: Tensor, far: Tensor, directions: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """Spacing [P] and places [P, N] of even samples from near to far, at most `length` apart in space."""
-    longest = float(((far - near) * directions.norm(dim=-1)).max())
-    count = max(2, math.ceil(longest / length) + 1)
+def _even_depths(near: Tensor, far: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Spacing [P] and places [P, count] of even samples from near to far."""
     steps = (far - near) / (count - 1)
     index = torch.arange(count, device=near.device, dtype=near.dtype)
     return steps, torch.addcmul(near[:, None], steps[:, None], index)
@@ -102,15 +106,23 @@ def _even_depths(near: Tensor, far: Tensor, directions: Tensor, length: float) -
 def _look_up(
     grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Spacing [P] and grid logits [P, N] of even samples between near and far."""
+    """Spacing [P] and grid logits [P, N] of even samples between near and far, shortest rays first.
+
+    Shorter rays have fewer samples; their last one fills the rest of their row.
+    """
     if not len(origins):
         return near, near.new_zeros(0, 2)
-    steps, depths = _even_depths(near, far, directions, grid.cell / SAMPLES_PER_CELL)
-    rows = [
-        grid.along_rays(*part)
-        for part in zip(*(t.split(LOOK_UP_RAYS) for t in (origins, directions, depths)), strict=True)
-    ]
-    return steps, torch.cat(rows)
+    lengths = ((far - near) * directions.norm(dim=-1)).split(LOOK_UP_RAYS)
+    longest = torch.stack([part[-1] for part in lengths]).tolist()
+    counts = [max(2, math.ceil(SAMPLES_PER_CELL * length / grid.cell) + 1) for length in longest]
+    steps, rows = [], []
+    parts = zip(*(t.split(LOOK_UP_RAYS) for t in (origins, directions, near, far)), counts, strict=True)
+    for start, direction, begin, end, count in parts:
+        step, depths = _even_depths(begin, end, count)
+        row = grid.along_rays(start, direction, depths)
+        steps.append(step)
+        rows.append(torch.cat([row, row[:, -1:].expand(-1, max(counts) - count)], dim=1))
+    return torch.cat(steps), torch.cat(rows)
 
 
 @dataclass(frozen=True)

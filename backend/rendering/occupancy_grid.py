@@ -22,7 +22,7 @@ NEARNESS = 0.25
 """Logits within this share of the usual step per cell of the surface count as near it."""
 FOLLOWED = 4
 """Cells that a refreshed grid follows a moving surface."""
-BLOCK = 4
+BLOCK = 2
 """Cells per side of the blocks that rays look at first."""
 
 
@@ -91,9 +91,9 @@ def build_grid(
         logits = logits.reshape(cells + 1, cells + 1, cells + 1)
         for _ in range(levels):
             cells *= 2
-            near = functional.max_pool3d(_near_cells(logits, _margin(logits)), 3, stride=1, padding=1)
+            near = _grown(_near_cells(logits, _margin(logits)))
             wanted = _touched_corners(
-                near.repeat_interleave(2, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+                near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
             )
             logits = functional.interpolate(
                 logits[None, None], size=(cells + 1,) * 3, mode="trilinear", align_corners=True
@@ -160,20 +160,31 @@ def _margin(logits: Tensor) -> float:
     steps, tops = _edges(logits)
     crossing = (tops > 0) & (tops - steps < 0)
     if int(crossing.sum()) < 8:
-        crossing = tops >= tops.kthvalue(max(1, int(0.99 * len(tops)))).values
+        crossing = tops >= tops.sort().values[int(0.99 * len(tops))]
     return NEARNESS * float(steps[crossing].median())
 
 
 def _near_cells(logits: Tensor, margin: float) -> Tensor:
-    """1 at cells [1, R, R, R] that may hold the surface, else 0."""
-    highest = functional.max_pool3d(logits[None], 2, stride=1)
-    lowest = -functional.max_pool3d(-logits[None], 2, stride=1)
-    return ((highest > -margin) & (lowest < margin)).to(logits.dtype)
+    """Cells [R, R, R] that may hold the surface."""
+    return _either_side(logits > -margin) & _either_side(logits < margin)
 
 
 def _touched_corners(cells: Tensor) -> Tensor:
-    """Corners [R + 1, R + 1, R + 1] of the cells [1, R, R, R] that are 1."""
-    return functional.max_pool3d(functional.pad(cells, (1,) * 6), 2, stride=1)[0] > 0
+    """Corners [R + 1, R + 1, R + 1] of the marked cells [R, R, R]."""
+    return _either_side(functional.pad(cells, (1,) * 6))
+
+
+def _grown(marks: Tensor) -> Tensor:
+    """The marked places [N, N, N] and their 26 neighbours."""
+    return _either_side(_either_side(functional.pad(marks, (1,) * 6)))
+
+
+def _either_side(marks: Tensor) -> Tensor:
+    """Between places [N, N, N], along all axes: whether a neighbour is marked, [N - 1, N - 1, N - 1]."""
+    for axis in range(3):
+        last = marks.shape[axis] - 1
+        marks = marks.narrow(axis, 0, last) | marks.narrow(axis, 1, last)
+    return marks
 
 
 def _bounds(near: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,5 +204,4 @@ def _blocks(near: Tensor) -> Tensor:
     count = math.ceil((near.shape[0] - 1) / BLOCK)
     beyond = count * BLOCK + 1 - near.shape[0]
     marked = functional.pad(near.float(), (0, beyond) * 3)[None]
-    own = functional.max_pool3d(marked, BLOCK + 1, stride=BLOCK)
-    return functional.max_pool3d(own, 3, stride=1, padding=1)[0] > 0
+    return _grown(functional.max_pool3d(marked, BLOCK + 1, stride=BLOCK)[0] > 0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from backend.cameras import Cameras
+from backend.device import exact_dtype
 from backend.errors import MeshError
 from backend.mesh import TriMesh
 
@@ -178,12 +179,13 @@ def _fragments(verts_ndc: Tensor, faces: Tensor, visible: Tensor, centers: Tenso
     """Barycentric coordinates and depth where a pixel's ray meets the plane of its face.
 
     A ray r meets the triangle (a, b, c) at the weights det(r, b, c), det(a, r, c), det(a, b, r) over their
-    sum: the perspective-correct coordinates. In float64, since small faces leave few digits to the
-    determinants.
+    sum: the perspective-correct coordinates. In float64 where there is one, since small faces leave few
+    digits to the determinants.
     """
     hit = visible >= 0
-    corners = _unproject(verts_ndc.double())[faces[visible[hit]]]  # [P, corner, 3]
-    ray = torch.cat([centers[hit], torch.ones_like(centers[hit][:, :1])], dim=-1).double()
+    exact = exact_dtype(verts_ndc.device)
+    corners = _unproject(verts_ndc.to(exact))[faces[visible[hit]]]  # [P, corner, 3]
+    ray = torch.cat([centers[hit], torch.ones_like(centers[hit][:, :1])], dim=-1).to(exact)
     a, b, c = corners.unbind(dim=1)
     weights = torch.stack(
         [

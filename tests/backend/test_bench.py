@@ -43,6 +43,7 @@ def report(case: BenchCase) -> dict:
 def test_our_path_equals_the_dense_path(report: dict) -> None:
     assert report["psnr_db"] > 40
     assert report["gradient_cosine"] > 0.99
+    assert report["surface_gradient_cosine"] > 0.999
     assert report["mask_difference"] < 0.01
     assert report["chamfer_distance"] < 0.01
 

@@ -7,6 +7,9 @@ from backend.device import (
     available_devices,
     check_precision,
     deterministic,
+    exact_dtype,
+    free_memory,
+    is_out_of_memory,
     peak_memory,
     require_memory,
     resolve_device,
@@ -55,6 +58,19 @@ def test_deterministic_is_undone_also_after_an_error() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
     with deterministic(torch.device("cuda")):
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_free_memory_is_in_bytes_and_memory_errors_are_told_apart() -> None:
+    assert 1e6 < free_memory(torch.device("cpu")) < 1e13
+    for error in (MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("MPS backend out of memory (x)")):
+        assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_apple_gpus_get_no_float64() -> None:
+    assert exact_dtype(torch.device("mps")) == torch.float32
+    assert exact_dtype(torch.device("cpu")) == exact_dtype(torch.device("cuda")) == torch.float64
 
 
 def test_memory_is_measured_and_required() -> None:

@@ -14,7 +14,7 @@ from backend.bench_measure import CountedModel, Counter, timed
 from backend.meshing import extract_mesh
 from backend.ranking import evaluation_cameras
 from backend.rendering.surface_views import field_views
-from backend.stylize import DecoderPaint, draw_backgrounds, paint_style, pool_cameras
+from backend.stylize import DecoderPaint, Wish, draw_backgrounds, paint_style, pool_cameras
 
 COMPARED = 64
 """Cells per axis at which meshes are compared where the whole grid of the greatest was not measured."""
@@ -30,7 +30,7 @@ def measure_stylize(case: BenchCase, dense_share: float, steps: int = 3) -> dict
     finding, pool = timed(lambda: field_views(field, cameras, stage2.view_size, case.render), case.device)
     judged = field_views(field, judging, stage2.view_size, case.render)
     work = paint_style(
-        case.clip, case.feature, DecoderPaint(field), pool=pool, judged=judged, settings=settings,
+        case.clip, Wish(case.feature), DecoderPaint(field), pool=pool, judged=judged, settings=settings,
         generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     next(work)

@@ -131,6 +131,15 @@ def _facets(at: Place) -> Tensor:
     return (4 * at.noise((1.5, 1.5, 1.5))).floor() / 4
 
 
+def _glints(at: Place) -> Tensor:
+    lean = 0.8 * at.cells.sum(dim=-1)
+    return (0.5 + 0.5 * _wave(lean)) ** 6
+
+
+def _weave(at: Place) -> Tensor:
+    return 0.5 + 0.5 * _wave(at.cells).prod(dim=-1)
+
+
 def _sheen(at: Place) -> Tensor:
     lean = 0.6 * (at.cells[:, 1] + 0.5 * at.cells[:, 0])
     return (0.5 + 0.5 * _wave(lean + 0.25 * at.noise((1.0, 1.0, 1.0)))) ** 3
@@ -151,5 +160,7 @@ PATTERNS: dict[str, tuple[Callable[[Place], Tensor], float]] = {
     "tongues": (_tongues, 0.15),
     "facets": (_facets, 0.15),
     "sheen": (_sheen, 0.15),
+    "glints": (_glints, 0.15),
+    "weave": (_weave, 0.1),
 }
 """Name -> (pattern, period in units of the cube): coarse enough for views of 64 pixels."""

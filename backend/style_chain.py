@@ -38,7 +38,7 @@ from backend.stylize import (
     pack_colors,
     paint_style,
     pool_cameras,
-    style_feature,
+    read_wish,
 )
 from backend.stylize_shape import tune_shape
 from backend.svr.base import Field
@@ -208,15 +208,17 @@ class _Job:
         if not len(self.pool.points) or not len(self.judged.points):
             raise EmptyShapeError("No view sees the shape.", remedy="Generate another shape.")
         images = self.judged.images(self.judged.old)
-        self.feature = style_feature(
+        self.wish = read_wish(
             self.bundle.clip, self.style.style, recipe.prompt, self.bundle.record.categories, images
         )
+        self.notices += self.wish.notices()
+        yield from self.notices
         texture = self.style.mode == "texture"
         paint = DecoderPaint(self.field)
         try:
             yield from self._paint(paint, settings if texture else settings.replace(steps=0))
             styled = paint.field()
-            if not texture and not self.stopped:
+            if not texture and not self.stopped and not self.wish.is_look_alone:
                 styled = yield from self._tune_shape(styled)
         except NumericalError as error:
             self.notices.append(Notice("not_finite", str(error)))
@@ -251,12 +253,13 @@ class _Job:
     def _paint(self, paint: DecoderPaint, settings: Any) -> Iterator[Event]:
         steps = paint_style(
             self.bundle.clip,
-            self.feature,
+            self.wish,
             paint,
             pool=self.pool,
             judged=self.judged,
             settings=settings,
             strength=self.style.strength,
+            surface=(self._vertices(), torch.from_numpy(self.mesh.colors).to(self.bundle.device)),
             generator=self.generator,
             precision=self.shape.recipe.precision,
         )
@@ -287,7 +290,7 @@ class _Job:
         done = len(self.scores)
         steps = tune_shape(
             self.bundle.clip,
-            self.feature,
+            self.wish.feature,
             start,
             self.field,
             surface=self.pool,
@@ -328,11 +331,13 @@ class _Job:
 
     def _colors(self, field: Field) -> NDArray[np.float32]:
         """Colours [N, 3] of the mesh's vertices."""
-        points = torch.from_numpy(self.mesh.vertices).to(self.bundle.device)
         field = field.detach()
         with torch.no_grad():
-            parts = [field.color(part[None])[0] for part in points.split(_COLOR_CHUNK)]
+            parts = [field.color(part[None])[0] for part in self._vertices().split(_COLOR_CHUNK)]
         return torch.cat(parts).clamp(0, 1).cpu().numpy()
+
+    def _vertices(self) -> Tensor:
+        return torch.from_numpy(self.mesh.vertices).to(self.bundle.device)
 
 
 def _plain_field(bundle: Bundle, shape: Shape) -> Field:

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +21,19 @@ from backend.cameras import Cameras, random_cameras
 from backend.clip_encoder import ClipEncoder
 from backend.config import Stage2Settings, StylizeSettings
 from backend.errors import NumericalError
+from backend.events import Notice
 from backend.losses import background_loss, clip_loss
 from backend.ranking import view_features
 from backend.rendering.surface_views import SurfaceViews
+from backend.style_looks import Look, look_names, looks_meant, phrase_feature
 from backend.styled_field import StyledField
 from backend.svr.base import Field
-from backend.texture_start import Encode, choose_start, count_start_steps
+from backend.texture_start import Encode, SolidTexture, choose_start, count_start_steps
 
 logger = logging.getLogger(__name__)
 
+PLANE_RATE = 20.0
+"""Feature planes learn a start this many times faster than networks: a point moves few of their numbers."""
 KEPT_ITERATES = 8
 """About how many iterates' colours are kept."""
 
@@ -46,6 +51,13 @@ class Paint(ABC):
     @abstractmethod
     def color(self, points: Tensor, old: Tensor) -> Tensor:
         """sRGB [P, 3] at surface points [P, 3], which had the colours `old` [P, 3]."""
+
+    def rates(self, rate: float) -> list[dict[str, Any]]:
+        """Adam's groups for learning a start: feature planes (4 dimensions) learn faster."""
+        planes = [p for p in self.parameters() if p.ndim == 4]
+        others = [p for p in self.parameters() if p.ndim != 4]
+        groups = ((planes, PLANE_RATE * rate), (others, rate))
+        return [{"params": tensors, "lr": own} for tensors, own in groups if tensors]
 
     def background(self, points: Tensor) -> Tensor | None:
         """sRGB [Q, 3] at points of missed rays; None where the paint knows the surface only."""
@@ -88,6 +100,19 @@ class DecoderPaint(Paint):
 
 
 @dataclass(frozen=True)
+class Aim:
+    """The colours of a start."""
+
+    texture: SolidTexture
+    share: float
+    """Of the texture; the old colours keep the rest."""
+
+    def at(self, points: Tensor, old: Tensor) -> Tensor:
+        """Colours [P, 3] at points [P, 3] that had the colours `old` [P, 3]."""
+        return old + self.share * (self.texture.at(points) - old)
+
+
+@dataclass(frozen=True)
 class StyleStep:
     """One iteration. Scores are mean cosines on the fixed views."""
 
@@ -102,23 +127,51 @@ class StyleStep:
     """The paint shows a new best."""
 
 
-def style_feature(
-    clip: ClipEncoder, style: str, prompt: str, categories: Sequence[str], images: Tensor | None = None
-) -> Tensor:
-    """Unit feature [F] of a style: of its words alone and before the name of the thing.
+@dataclass(frozen=True)
+class Wish:
+    """What a style's words ask of a thing."""
 
-    The thing is the category that the prompt names or, without one, that the images [V, S, S, 3] show.
-    """
-    texts = [style]
+    feature: Tensor
+    """[F], unit length: of the words alone and before the name of the thing."""
+    looks: tuple[Look, ...] = ()
+    """Known looks that the words mean, the nearest first."""
+    unknown: tuple[str, ...] = ()
+    """Words that CLIP does not know: the feature says nothing of them."""
+
+    @property
+    def is_look_alone(self) -> bool:
+        """Whether the look is all there is to go by: CLIP cannot tune towards words that it does not know."""
+        return bool(self.looks and self.unknown)
+
+    def notices(self) -> list[Notice]:
+        """What to tell of words that were not understood."""
+        if not self.unknown or self.looks:
+            return []
+        words = ", ".join(f'"{word}"' for word in self.unknown)
+        message = f"Unknown and ignored: {words}. Looks that it knows: {', '.join(look_names())}."
+        return [Notice("unknown_words", message)]
+
+
+def read_wish(
+    clip: ClipEncoder, style: str, prompt: str, categories: Sequence[str], images: Tensor | None = None
+) -> Wish:
+    """The wish in a style for what the prompt names or, without a name, the images [V, S, S, 3] show."""
+    thing = named_thing(clip, prompt, categories, images)
+    unknown = clip.report(style).unknown
+    return Wish(phrase_feature(clip, style, thing), looks_meant(clip, style, thing), unknown)
+
+
+def named_thing(
+    clip: ClipEncoder, prompt: str, categories: Sequence[str], images: Tensor | None = None
+) -> str:
+    """The category that a prompt names or, without one, that images [V, S, S, 3] show; empty without both."""
     words = f" {prompt.lower()} "
     named = [c for c in categories if f" {c.lower()} " in words]
     if not named and categories and images is not None:
         with torch.no_grad():
             seen = view_features(clip, images, "float32").mean(dim=0)
             named = [categories[int((clip.encode_text([f"a {c}" for c in categories]) @ seen).argmax())]]
-    if named:
-        texts.append(f"a {style} {max(named, key=len)}")
-    return torch.nn.functional.normalize(clip.encode_text(texts).mean(dim=0), dim=-1)
+    return max(named, key=len, default="")
 
 
 def pool_cameras(stage2: Stage2Settings, settings: StylizeSettings, generator: torch.Generator) -> Cameras:
@@ -139,10 +192,11 @@ def draw_backgrounds(count: int, share: float, generator: torch.Generator) -> Te
     return torch.where(draws[:, :1] < share, colors, torch.zeros(3)).reshape(count, 1, 1, 3)
 
 
-def count_steps(settings: StylizeSettings) -> int:
+def count_steps(settings: StylizeSettings, wish: Wish) -> int:
     """Steps that `paint_style` tells of: search, fit, tuning."""
-    searched = count_start_steps(settings)
-    return searched + (settings.fit_steps if searched else 0) + settings.steps
+    searched = count_start_steps(settings, wish.looks)
+    tuned = 0 if wish.is_look_alone else settings.steps
+    return searched + (settings.fit_steps if searched else 0) + tuned
 
 
 def is_kept(number: int, steps: int) -> bool:
@@ -157,23 +211,26 @@ def pack_colors(colors: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8] | No
 
 def paint_style(
     clip: ClipEncoder,
-    feature: Tensor,
+    wish: Wish,
     paint: Paint,
     *,
     pool: SurfaceViews,
     judged: SurfaceViews,
     settings: StylizeSettings,
     strength: float = 1.0,
+    surface: tuple[Tensor, Tensor] | None = None,
     generator: torch.Generator,
     precision: str = "float32",
 ) -> Generator[StyleStep, None, StyleStep]:
     """Yield after every step; return the last of them, with the paint in its best state.
 
-    feature: [F], unit length. strength: share of new colours in the start, at most 1. A generator that is
-    closed early leaves the paint as it is then. NumericalError where the loss is not finite; the paint is
-    then in its best state.
+    strength: share of new colours in the start, at most 1. surface: further points [N, 3] of it and their
+    colours [N, 3], such as the mesh's vertices; the start is learned there too, where no view may look. A
+    generator that is closed early leaves the paint as it is then. NumericalError where the loss is not
+    finite; the paint is then in its best state.
     """
-    total, done = count_steps(settings), 0
+    feature, looks = wish.feature, wish.looks
+    total, done = count_steps(settings, wish), 0
 
     def encode(images: Tensor) -> Tensor:
         return view_features(clip, images, precision)
@@ -186,9 +243,10 @@ def paint_style(
     scores = [judge()]
     best = StyleStep(0, total, scores[0], 0, (scores[0],), True)
     kept = paint.state()
+    aim: Aim | None = None
     yield best
     if settings.palettes:
-        search = choose_start(encode, feature, judged, pool, settings, generator)
+        search = choose_start(encode, feature, judged, pool, settings, generator, looks)
         while True:
             try:
                 next(search)
@@ -198,9 +256,11 @@ def paint_style(
             done += 1
             yield StyleStep(done, total, None, 0, tuple(scores))
         logger.info("style starts from the pattern %s", texture.pattern)
-        share = min(1.0, strength)
-        target = pool.old + share * (texture.at(pool.points) - pool.old)
-        for _ in _fit(paint, pool, target, settings, generator):
+        aim = Aim(texture, min(1.0, strength))
+        points, old = pool.points, pool.old
+        if surface is not None:
+            points, old = torch.cat([points, surface[0]]), torch.cat([old, surface[1]])
+        for _ in _fit(paint, points, old, aim.at(points, old), pool.beyond, settings, generator):
             done += 1
             yield StyleStep(done, total, None, 0, tuple(scores))
         scores.append(judge())
@@ -208,8 +268,8 @@ def paint_style(
         best = StyleStep(done, total, scores[1], 1, tuple(scores), True)
         yield best
     optimizer = torch.optim.Adam(paint.parameters(), lr=settings.learning_rate)
-    for _ in range(settings.steps):
-        loss = _loss(encode, feature, paint, pool, settings, generator)
+    for _ in range(0 if wish.is_look_alone else settings.steps):
+        loss = _loss(encode, feature, paint, pool, settings, generator, aim, strength)
         if not math.isfinite(float(loss.detach())):
             paint.restore(kept)
             raise NumericalError(
@@ -232,18 +292,26 @@ def paint_style(
 
 
 def _fit(
-    paint: Paint, pool: SurfaceViews, target: Tensor, settings: StylizeSettings, generator: torch.Generator
+    paint: Paint,
+    points: Tensor,
+    old: Tensor,
+    target: Tensor,
+    beyond: Tensor,
+    settings: StylizeSettings,
+    generator: torch.Generator,
 ) -> Generator[None, None, None]:
-    """Bring the paint to target colours [P, 3] at the pool's points, by L1; yields after every iteration."""
-    optimizer = torch.optim.Adam(paint.parameters(), lr=settings.fit_learning_rate)
+    """Bring the paint to target colours [P, 3] at points [P, 3], by L1; yields after every iteration.
+
+    beyond: [Q, 3] points that stay white, where the paint knows them.
+    """
+    optimizer = torch.optim.Adam(paint.rates(settings.fit_learning_rate))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, settings.fit_steps))
-    count = len(pool.points)
+    count = len(points)
     for _ in range(settings.fit_steps if count else 0):
         chosen = torch.randint(count, (min(count, settings.fit_points),), generator=generator)
-        chosen = chosen.to(pool.points.device)
-        colors = paint.color(pool.points[chosen], pool.old[chosen])
-        loss = (colors - target[chosen]).abs().mean()
-        white = paint.background(_some(pool.beyond, len(chosen) // 8, generator))
+        chosen = chosen.to(points.device)
+        loss = (paint.color(points[chosen], old[chosen]) - target[chosen]).abs().mean()
+        white = paint.background(_some(beyond, len(chosen) // 8, generator))
         if white is not None and len(white):
             loss = loss + 0.1 * (1 - white).abs().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -260,13 +328,19 @@ def _loss(
     pool: SurfaceViews,
     settings: StylizeSettings,
     generator: torch.Generator,
+    aim: Aim | None,
+    strength: float,
 ) -> Tensor:
-    """clip_weight * mean of (1 - cosine) + background_weight * background loss."""
+    """clip_weight * mean of (1 - cosine) + background_weight * background loss, and what holds the look."""
     views = pool[torch.randint(pool.count, (settings.views,), generator=generator)]
     behind = draw_backgrounds(settings.views, settings.flat_share, generator).to(feature)
     # Composited before CLIP's normalisation: the background is a colour, not a factor.
-    images = views.images(paint.color(views.points, views.old), behind)
+    colors = paint.color(views.points, views.old)
+    images = views.images(colors, behind)
     loss = settings.clip_weight / settings.views * clip_loss(encode(images), feature)
+    if aim is not None and settings.look_weight:
+        held = (colors - aim.at(views.points, views.old)).abs().mean()
+        loss = loss + settings.look_weight / strength * held
     if settings.background_weight:
         white = paint.background(_some(pool.beyond, len(views.points) // 4, generator))
         if white is not None and len(white):

@@ -24,7 +24,7 @@ from backend.mesh import TriMesh
 from backend.ranking import evaluation_cameras
 from backend.recipe import Style, check_prompt
 from backend.rendering.surface_views import mesh_views
-from backend.stylize import Paint, is_kept, pack_colors, paint_style, pool_cameras, style_feature
+from backend.stylize import Paint, is_kept, pack_colors, paint_style, pool_cameras, read_wish
 
 logger = logging.getLogger(__name__)
 
@@ -138,20 +138,19 @@ def _paint(
     pool = mesh_views(seen, pool_cameras(stage2, settings, generator).to(device), stage2.view_size, lit=lit)
     if not len(pool.points) or not len(judged.points):
         raise MeshError("No view sees the object.", remedy="Check that its faces have an area.")
-    feature = style_feature(
-        bundle.clip, style.style, subject, bundle.record.categories, judged.images(judged.old)
-    )
+    wish = read_wish(bundle.clip, style.style, subject, bundle.record.categories, judged.images(judged.old))
     paint = SurfacePaint(min(1.0, style.strength), generator, device)
     vertices = torch.from_numpy(fitted.vertices).to(device)
     old = torch.from_numpy(mesh.colors).to(device)
     steps = paint_style(
-        bundle.clip, feature, paint, pool=pool, judged=judged, settings=settings, strength=1.0,
-        generator=generator,
+        bundle.clip, wish, paint, pool=pool, judged=judged, settings=settings, strength=1.0,
+        surface=(vertices, old), generator=generator,
     )  # fmt: skip
     kept: list[tuple[int, NDArray[np.float32]]] = []
     best = paint.state()
     scores: tuple[float, ...] = ()
-    best_step, stopped, notices = 0, False, []
+    best_step, stopped, notices = 0, False, wish.notices()
+    yield from notices
     try:
         for step in steps:
             fresh, number = len(step.scores) > len(scores), len(step.scores) - 1

@@ -1,11 +1,12 @@
 """Where a style starts: the solid pattern and the two colours whose views CLIP finds nearest to the words.
 
-A coarse search over patterns and colour pairs, then a few iterations on the colours of the best; six numbers
+Words that mean a known look (see `style_looks.py`) choose among its colours only. For others there is a
+coarse search over patterns and colour pairs, then a few iterations on the colours of the best; six numbers
 each, so CLIP cannot be fooled much (our choice, see `solid_patterns.py`).
 """
 
 import colorsys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from backend.config import StylizeSettings
 from backend.losses import clip_loss
 from backend.rendering.surface_views import SurfaceViews
 from backend.solid_patterns import PATTERNS, Place, place_points
+from backend.style_looks import Look
 
 Encode = Callable[[Tensor], Tensor]
 """Images [V, S, S, 3] -> unit features [V, F]."""
@@ -56,9 +58,11 @@ def mix(share: Tensor, colors: Tensor) -> Tensor:
     return colors[0] * (1 - share) + colors[1] * share
 
 
-def count_start_steps(settings: StylizeSettings) -> int:
+def count_start_steps(settings: StylizeSettings, looks: Sequence[Look] = ()) -> int:
     """How often `choose_start` yields."""
-    return (1 + len(PATTERNS) + settings.palette_steps) if settings.palettes else 0
+    if not settings.palettes:
+        return 0
+    return len(looks) or 1 + len(PATTERNS) + settings.palette_steps
 
 
 def choose_start(
@@ -68,11 +72,15 @@ def choose_start(
     pool: SurfaceViews,
     settings: StylizeSettings,
     generator: torch.Generator,
+    looks: Sequence[Look] = (),
 ) -> Generator[None, None, SolidTexture]:
     """Yields after every part of the search; returns the best texture for a unit feature [F].
 
-    views: fixed views that judge. pool: views that the colours are tuned on.
+    views: fixed views that judge. pool: views that the colours are tuned on. looks: the only ones to choose
+    from; none leaves the choice to the search.
     """
+    if looks:
+        return (yield from _choose_look(encode, feature, views, looks, generator))
     few = views[torch.arange(0, views.count, max(1, views.count // _SEARCH_VIEWS))[:_SEARCH_VIEWS]]
     bank = color_bank().to(feature)
     with torch.no_grad():
@@ -98,6 +106,21 @@ def choose_start(
     with torch.no_grad():
         final = _scores(encode, feature, views, [texture.at(views.points) for texture in candidates])
     return candidates[int(final.argmax())]
+
+
+def _choose_look(
+    encode: Encode, feature: Tensor, views: SurfaceViews, looks: Sequence[Look], generator: torch.Generator
+) -> Generator[None, None, SolidTexture]:
+    """The look, in those of its colours, whose views CLIP finds nearest; yields after every look."""
+    textures, scores = [], []
+    for look in looks:
+        place = place_points(views.points[:1], PATTERNS[look.pattern][1], generator)
+        own = [SolidTexture(look.pattern, place, feature.new_tensor(pair)) for pair in look.colors]
+        with torch.no_grad():
+            scores += _scores(encode, feature, views, [t.at(views.points) for t in own]).tolist()
+        textures += own
+        yield
+    return textures[scores.index(max(scores))]
 
 
 def color_bank() -> Tensor:

@@ -26,7 +26,7 @@ from backend.style_chain import (
     stylize,
 )
 from backend.styled_field import StyledField
-from backend.stylize import draw_backgrounds, style_feature
+from backend.stylize import draw_backgrounds, read_wish
 from backend.stylize_shape import shape_loss
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
 
@@ -186,6 +186,9 @@ class _Nan(torch.nn.Module):
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         return self._clip.encode_text(texts)
 
+    def report(self, text: str) -> Any:
+        return self._clip.report(text)
+
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         features = self._clip.encode_image(images)
         return features * float("nan") if images.requires_grad else features
@@ -253,10 +256,10 @@ def test_the_style_is_named_with_the_thing(bundle: Bundle) -> None:
     clip = bundle.clip
     texts = clip.encode_text(["red", "a red table"])
     wanted = torch.nn.functional.normalize(texts.mean(0), dim=-1)
-    given = style_feature(clip, "red", "A blue Table", ("chair", "table"))
+    given = read_wish(clip, "red", "A blue Table", ("chair", "table")).feature
     torch.testing.assert_close(given, wanted)
-    torch.testing.assert_close(style_feature(clip, "red", "a thing", ()), clip.encode_text(["red"])[0])
-    guessed = style_feature(clip, "red", "", ("chair", "table"), torch.ones(2, 32, 32, 3))
+    torch.testing.assert_close(read_wish(clip, "red", "a thing", ()).feature, clip.encode_text(["red"])[0])
+    guessed = read_wish(clip, "red", "", ("chair", "table"), torch.ones(2, 32, 32, 3)).feature
     options = [
         torch.nn.functional.normalize(clip.encode_text(["red", f"a red {c}"]).mean(0), dim=-1)
         for c in ("chair", "table")

@@ -1,4 +1,4 @@
-"""What shapes are made of: named colours, and patterns that are functions of the point in space.
+"""What shapes are made of: colours, and patterns that are functions of the point in space.
 
 A material is one of the patterns below with two colours. Patterns are coarse on purpose: the starter's
 images are 64 pixels wide, and a pattern finer than a few pixels is noise to every model that sees it.
@@ -8,22 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-COLORS: dict[str, tuple[float, float, float]] = {
-    "red": (0.80, 0.09, 0.10),
-    "orange": (0.95, 0.48, 0.06),
-    "yellow": (0.95, 0.83, 0.10),
-    "green": (0.12, 0.56, 0.18),
-    "blue": (0.10, 0.22, 0.78),
-    "purple": (0.45, 0.12, 0.62),
-    "pink": (0.96, 0.52, 0.70),
-    "brown": (0.42, 0.24, 0.11),
-    "black": (0.06, 0.06, 0.07),
-    "white": (0.93, 0.93, 0.92),
-    "gray": (0.50, 0.50, 0.52),
-    "turquoise": (0.15, 0.75, 0.76),
-    "beige": (0.86, 0.77, 0.60),
-}
-"""Display-referred sRGB of the named colours; a drawn colour strays a little from these."""
+from backend.named_colors import COLORS, partner
 
 COLOR_WORDS: dict[str, list[str]] = {
     "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
@@ -124,10 +109,7 @@ def patterned(pattern: str, rng: np.random.Generator, color: str = "") -> Materi
     if pattern in _TWO_COLORED or (pattern in ("fabric", "leather") and color):
         base = color or str(rng.choice(list(COLORS)))
         first = _jittered(COLORS[base], rng, 0.04)
-        if pattern in _TWO_COLORED:
-            second = COLORS["white"] if base not in ("white", "beige", "yellow") else COLORS["black"]
-        else:
-            second = tuple(0.8 * v for v in first)
+        second = partner(base) if pattern in _TWO_COLORED else tuple(0.8 * v for v in first)
         return Material(pattern, first, second, scale, phase, color=base)
     if pattern not in _TINTS:
         base = color or "beige"

@@ -11,15 +11,17 @@ from typing import Any
 
 from backend.cli_evaluate_compare import add_compare, add_paper_table
 from backend.cli_evaluate_parts import (
+    MEASURE_SIZES,
     REPORT,
     SHEET,
     add_common,
     cache_of,
     cached_references,
     check_common,
+    check_sizes,
+    judging_clip,
     load,
     make_measures,
-    new_measurement,
     say,
     write_report,
 )
@@ -39,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--suite", choices=SUITES, help="starter or stylize: the floors; judges: true shapes")
     add("--paper", type=Path, metavar="FILE", help="suite: CSV file of the paper's prompts and categories")
     add("--measures", action="store_true", help="also FID, FPD, R-precision, Chamfer, F-score and IoU")
-    forms = parser.add_subparsers(dest="form", metavar="FORM", help="instead of judging one bundle:")
+    forms = parser.add_subparsers(dest="form", metavar="[FORM]", help="instead of judging one bundle:")
     add_compare(forms)
     add_paper_table(forms)
 
@@ -73,16 +75,17 @@ def _run_table(arguments: argparse.Namespace) -> int:
         summarize,
         verdict_sheet,
     )
-    from backend.measures.measurement import FIGURES
+    from backend.measures.measurement import FIGURES, Measurement
     from backend.measures.tables import csv_table, save_charts
     from backend.output_file import write_file
 
+    check_sizes(arguments, MEASURE_SIZES)
     rows = read_prompts(arguments.prompts)
     bundle, recipe = load(arguments)
     references = cached_references(arguments.references, seed=1, cache=cache_of(arguments))
     measurement = None
     if arguments.measures:
-        measurement = new_measurement(arguments, make_measures(arguments, references), bundle)
+        measurement = Measurement(make_measures(arguments, references), judging_clip(arguments, bundle))
     verdicts: list[Verdict] = []
     shown: list[tuple[Verdict, list[Any]]] = []
     judged = judge_rows(rows, bundle_maker(bundle, recipe), references, seed=arguments.seed)

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cli_evaluate_parts import (
-    SAMPLE_SIZES,
+    MEASURE_SIZES,
     add_common,
     cache_of,
     cached_references,
     check_common,
+    check_sizes,
+    judging_clip,
     load,
     make_measures,
-    new_measurement,
     say,
     sizes_of,
     write_report,
@@ -69,14 +70,14 @@ def run_compare(arguments: argparse.Namespace) -> int:
     rows = _rows(arguments)
     if len(arguments.bundles) < 2:
         raise SettingError("Only one bundle is named.", remedy="Name two: evaluate compare A B.")
+    check_sizes(arguments, MEASURE_SIZES)
     loaded = [load(arguments, name) for name in arguments.bundles]
     names = [bundle.name for bundle, _ in loaded]
     if len(set(names)) < len(names):  # two folders may hold bundles of one name
         names = [str(name) for name in arguments.bundles]
     makers = {name: bundle_maker(*one) for name, one in zip(names, loaded, strict=True)}
     facts = {"bundles": {name: bundle.sha256 for name, (bundle, _) in zip(names, loaded, strict=True)}}
-    clips = {name: bundle for name, (bundle, _) in zip(names, loaded, strict=True)}
-    return _judge_all(arguments, rows, makers, clips, facts, measured=arguments.measures)
+    return _judge_all(arguments, rows, makers, loaded[0][0], facts, measured=arguments.measures)
 
 
 def run_paper_table(arguments: argparse.Namespace) -> int:
@@ -90,10 +91,8 @@ def run_paper_table(arguments: argparse.Namespace) -> int:
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
         raise SettingError(f"There is no method {unknown[0]!r}.", remedy=f"Choose of {', '.join(METHODS)}.")
+    check_sizes(arguments, {*MEASURE_SIZES, *FORGE_SIZES, *DREAM_SIZES})
     sizes = sizes_of(arguments)
-    known = {*SAMPLE_SIZES, "net_steps", *FORGE_SIZES, *DREAM_SIZES}
-    if strange := sorted(set(sizes) - known):
-        raise SettingError(f"There is no size {strange[0]!r}.", remedy=f"Use: {', '.join(sorted(known))}.")
     bundle, recipe = load(arguments)
     variants = ablations(bundle, recipe, seed=arguments.seed)
     chosen = variants if ABLATIONS in methods else {FULL: variants[FULL]}
@@ -115,34 +114,37 @@ def run_paper_table(arguments: argparse.Namespace) -> int:
         "bundle": bundle.name, "bundle_sha256": bundle.sha256, "training_seconds": training,
         "sizes": sizes, "settings": recipe.settings.to_dict(),
     }  # fmt: skip
-    return _judge_all(arguments, rows, makers, dict.fromkeys(makers, bundle), facts, measured=True)
+    return _judge_all(arguments, rows, makers, bundle, facts, measured=True)
 
 
 def _judge_all(
     arguments: argparse.Namespace,
     rows: "list[PromptRow]",
     makers: "dict[str, Maker]",
-    clips: "dict[str, Bundle]",
+    first: "Bundle",
     facts: dict[str, Any],
     *,
     measured: bool,
 ) -> int:
-    """Judge every maker, write everything, print the table. clips: whose CLIP judges a maker's results,
-    unless --judge-clip names one."""
+    """Judge every maker, write everything, print the table.
+
+    first: its CLIP judges all results, unless --judge-clip names one; cosines of several CLIPs could not be
+    compared.
+    """
     from backend.comparison import judge_method, write_comparison
+    from backend.measures.measurement import Measurement
 
     references = cached_references(arguments.references, seed=1, cache=cache_of(arguments))
     ruler = make_measures(arguments, references) if measured else None
-    # One CLIP judges all, or the cosines could not be compared: that of the first.
-    judge = next(iter(clips.values()))
+    clip = judging_clip(arguments, first)
+    facts = {**facts, "judge_clip": arguments.judge_clip or first.name}
     judged: list[Judged] = []
     for name, maker in makers.items():
-        measurement = new_measurement(arguments, ruler, judge) if ruler is not None else None
+        measurement = Measurement(ruler, clip) if ruler is not None else None
         judged.append(judge_method(name, maker, rows, references, measurement, seed=arguments.seed, tell=say))
         # Written after each, so that a stopped comparison leaves what is known.
         table = write_comparison(arguments.out, rows, judged)
         reports = {one.name: one.report for one in judged}
-        facts = {**facts, "judge_clip": arguments.judge_clip or judge.name}
         write_report(arguments.out, {**facts, "methods": reports})
     sys.stdout.write(f"{table}{arguments.out}\n")
     return 0

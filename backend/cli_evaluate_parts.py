@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,17 @@ from backend.errors import DatasetError, SettingError
 
 if TYPE_CHECKING:
     from backend.bundles import Bundle
+    from backend.clip_encoder import ClipEncoder
     from backend.judges.category import References
-    from backend.measures.measurement import Measurement
     from backend.measures.ruler import Ruler
     from backend.recipe import Recipe
 
 REPORT, SHEET = "report.json", "sheet.png"
 DEFAULT_REFERENCES, LEAST_REFERENCES = 84, 30
 SAMPLE_SIZES = ("shapes", "views", "view_size", "points")
-"""Of --size: what the measures see."""
+NET_SIZES = {"net_steps": "steps"}
+MEASURE_SIZES = (*SAMPLE_SIZES, *NET_SIZES)
+"""Of --size: what the measures see, and how long their features are trained."""
 
 
 def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -80,6 +82,13 @@ def sizes_of(arguments: argparse.Namespace) -> dict[str, int]:
     return values
 
 
+def check_sizes(arguments: argparse.Namespace, known: Iterable[str]) -> None:
+    """SettingError for a --size that says nothing here."""
+    names = sorted(known)
+    if strange := sorted(set(sizes_of(arguments)) - set(names)):
+        raise SettingError(f"There is no size {strange[0]!r}.", remedy=f"Use: {', '.join(names)}.")
+
+
 def cache_of(arguments: argparse.Namespace) -> Path:
     """The folder that keeps what was drawn."""
     from backend.evaluation_cache import default_cache
@@ -116,7 +125,7 @@ def cached_references(count: int, *, seed: int, cache: Path | None) -> "Referenc
 def make_measures(
     arguments: argparse.Namespace, references: "References", categories: tuple[str, ...] = ()
 ) -> "Ruler":
-    """The ruler that the options ask for; `--size` may name SAMPLE_SIZES and net_steps."""
+    """The ruler that the options ask for; `--size` may name MEASURE_SIZES."""
     from backend.datasets.procedural.categories import CATEGORIES
     from backend.measures.feature_nets import NetSettings
     from backend.measures.ruler import MeasureSettings, make_ruler
@@ -125,7 +134,7 @@ def make_measures(
 
     given = sizes_of(arguments)
     samples = SampleSettings.from_dict({name: given[name] for name in SAMPLE_SIZES if name in given})
-    nets = NetSettings.from_dict({"steps": given["net_steps"]} if "net_steps" in given else {})
+    nets = NetSettings.from_dict({own: given[name] for name, own in NET_SIZES.items() if name in given})
     images, shapes = arguments.reference_images, arguments.reference_shapes
     pictures = read_pictures(images, samples.view_size) if images else None
     sets = read_point_sets(shapes, samples.points, samples.seed) if shapes else None
@@ -136,12 +145,9 @@ def make_measures(
     )  # fmt: skip
 
 
-def new_measurement(arguments: argparse.Namespace, ruler: "Ruler", bundle: "Bundle") -> "Measurement":
-    """A measurement with the CLIP of --judge-clip, or of the bundle."""
-    from backend.measures.measurement import Measurement
-
-    judge = load(arguments, arguments.judge_clip)[0].clip if arguments.judge_clip else bundle.clip
-    return Measurement(ruler, judge)
+def judging_clip(arguments: argparse.Namespace, bundle: "Bundle") -> "ClipEncoder":
+    """The CLIP of --judge-clip, or of the bundle."""
+    return load(arguments, arguments.judge_clip)[0].clip if arguments.judge_clip else bundle.clip
 
 
 def write_report(folder: Path, report: Mapping[str, Any], sheet: Any = None) -> None:

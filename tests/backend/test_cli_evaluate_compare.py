@@ -36,16 +36,31 @@ def ruler(references: References) -> Ruler:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, references: References, ruler: Ruler) -> None:
     """Few references of two categories instead of minutes of drawing."""
-    monkeypatch.setattr(
-        "backend.cli_evaluate_compare.cached_references", lambda count, seed, cache: references
-    )
-    monkeypatch.setattr("backend.cli_evaluate_compare.make_measures", lambda arguments, references: ruler)
+    for module in ("backend.cli_evaluate", "backend.cli_evaluate_compare"):
+        monkeypatch.setattr(f"{module}.cached_references", lambda count, seed, cache: references)
+        monkeypatch.setattr(f"{module}.make_measures", lambda arguments, references: ruler)
 
 
 def _command(tmp_path: Path, form: list[str]) -> list[str]:
     table = tmp_path / "prompts.csv"
     table.write_text(TABLE)
     return ["evaluate", *form, "--prompts", str(table), "--out", str(tmp_path / "out"), "--threads", "1"]
+
+
+@pytest.mark.usefixtures("small")
+def test_one_bundle_with_measures_and_another_clip_as_judge(tmp_path: Path) -> None:
+    own, judge = (str(write_tiny_bundle(tmp_path, seed=seed, name=name)) for seed, name in enumerate("ab"))
+    out = tmp_path / "out"
+    assert main([*_command(tmp_path, ["--measures"]), "--bundle", own]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert {"fid", "fpd", "r_precision", "chamfer", "f_score", "iou", "measures"} < set(report)
+    mug = report["categories"]["mug"]
+    assert mug["prompts"] == mug["shapes"] == 1 and 0 < mug["chamfer"] < 1 and mug["fid"] is None
+    assert report["measures"]["record"]["image_features"] == "trained here"
+    assert (out / "categories.csv").read_text().splitlines()[0].endswith("chamfer,f_score,iou")
+    assert main([*_command(tmp_path, ["--measures"]), "--bundle", own, "--judge-clip", judge]) == 0
+    judged = json.loads((out / "report.json").read_text())
+    assert judged["fid"] == report["fid"] and judged["measures"]["clip"] != report["measures"]["clip"]
 
 
 @pytest.mark.usefixtures("small")
@@ -108,6 +123,7 @@ def test_an_ablation_takes_one_part_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "part"),
     [
+        (["--size", "magic=3"], "no size 'magic'"),
         (["compare", "starter"], "Only one bundle"),
         (["compare", "starter", "nothing-such"], "no bundle 'nothing-such'"),
         (["paper-table", "--methods", "magic"], "no method 'magic'"),

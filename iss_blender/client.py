@@ -22,7 +22,8 @@ from .protocol import Array, Fields, Frame, FrameReader, ProtocolError
 log = logging.getLogger(__name__)
 
 GAP_S = 0.5
-"""A longer pause between polls (a render, a file dialog) does not count as the backend's silence."""
+"""What a longer pause between polls (a render, a file dialog) counts as of the backend's silence. Not nothing:
+a Blender that draws once a second would never notice a hang."""
 
 AGAIN = "Try again; the log has the details."
 
@@ -112,9 +113,10 @@ class BackendClient:
         try:
             self._process = BackendProcess(self.command, self.log_path, cwd=self._cwd, env=self._env)
         except OSError as problem:
+            program = self.command[0] if self.command else "(empty)"
             remedy = "Press Set up, or correct the backend command in the preferences."
             self._break(
-                "start", f"The backend command {self.command[:1]} cannot be started: {problem}.", remedy
+                "start", f"The backend command {program} cannot be started: {problem.strerror}.", remedy
             )
             return
         self.state = jobs.STARTING
@@ -218,9 +220,10 @@ class BackendClient:
     def poll(self, budget_s: float = 0.003) -> list[ClientEvent]:
         """What happened since the last poll, after at most about `budget_s` of work."""
         now = self._clock()
-        if now - self._polled > GAP_S:
-            self._heard += now - self._polled
-            self._started += now - self._polled
+        unseen = now - self._polled - GAP_S
+        if unseen > 0:
+            self._heard += unseen
+            self._started += unseen
         self._polled = now
         self._dying = [process for process in self._dying if process.exit_code() is None]
         if self._saving is not None:

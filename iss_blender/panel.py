@@ -161,7 +161,7 @@ def draw_generate(layout: Any, context: Any, session: Session) -> None:
 
 def job_label(job: jobs.Job) -> str:
     """What a job is called in the panel; those of a row are told apart by their seeds."""
-    title = job.title or job.name.capitalize()
+    title = " ".join(job.title.split()) or job.name.capitalize()
     seed = job.params.get("recipe", {}).get("seed")
     return f"{title}  ·  seed {seed}" if Place.from_params(job.params).board and seed is not None else title
 
@@ -214,8 +214,8 @@ def draw_lost(layout: Any, context: Any, session: Session) -> None:
     if session.waiting:
         box = layout.box()
         count = len(session.waiting)
-        draw_text(box, context, f"{count} finished result{'s' if count > 1 else ''} of an earlier session "
-                  "that no file was saved with.", icon="RECOVER_LAST")  # fmt: skip
+        told = f"{count} finished results are" if count > 1 else "1 finished result is"
+        draw_text(box, context, f"{told} in no saved file.", icon="RECOVER_LAST")
         for entry in session.waiting[:3]:
             box.label(text=entry.title or entry.name, icon="BLANK1", translate=False)
         row = box.row(align=True)

@@ -13,8 +13,8 @@ from .session import Trouble
 log = logging.getLogger(__name__)
 
 CATEGORY = "ISS"
-_CHARACTER_PX = 6.6
-"""Mean width of a character of the interface's font at scale 1."""
+_CHARACTER_PX = 7.1
+"""Width of a character of the interface's font at scale 1, with room for lines of wide ones."""
 _MARGIN_PX = 40
 LOG_LINES, LONGEST_LINE = 3, 160
 """What a problem's box shows of a log."""

@@ -1,102 +1,99 @@
-"""Runs inside Blender's window: presses Generate, watches the mesh appear, cancels a second job.
+"""Runs inside Blender's window: presses Generate, watches the mesh appear, moves the slider over iterations,
+stops a second job early, cancels a third one."""
 
-What it sees goes to seen.json and into screenshots in the folder that the environment names. Steps run from
-a timer, as a user's clicks would come: the event loop goes on in between.
-"""
-
-import json
 import os
-import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-EXTENSION = "bl_ext.user_default.iss_text_to_3d"
-OUT = Path(os.environ["ISS_WINDOW_OUT"])
+sys.path.insert(0, str(Path(__file__).parent))
+
+from window_tools import (
+    OUT,
+    look_at_selection,
+    opened,
+    part,
+    play,
+    results,
+    seen,
+    session,
+    take_picture,
+    take_sidebar,
+)
+
 BUNDLE = os.environ["ISS_WINDOW_BUNDLE"]
 PROMPT = "a red chair with a high back"
 PATIENCE_S = 900.0
 
-seen: dict[str, Any] = {}
+
+def running() -> Any:
+    """The job under way."""
+    return session().client.running
 
 
-def session() -> Any:
-    """The add-on's session."""
-    return sys.modules[f"{EXTENSION}.iss_blender.session"].current()
+def phase() -> str:
+    """Of the job under way."""
+    return str(running().progress.get("phase", "start")) if running() is not None else ""
 
 
-def take_picture(name: str) -> None:
-    """The whole screen, as PNG."""
-    subprocess.run(["import", "-window", "root", str(OUT / f"{name}.png")], check=True)
+def until(condition: Callable[[], Any], *, pause: float = 0.05) -> Iterator[float]:
+    """Wait for something, with patience."""
+    begun = time.monotonic()
+    while not condition() and time.monotonic() - begun < PATIENCE_S:
+        yield pause
 
 
-def show_panel() -> bool:
-    """Open the sidebar on the add-on's tab, which exists after the first drawing only."""
-    for area in bpy.context.window_manager.windows[0].screen.areas:
-        if area.type == "VIEW_3D":
-            area.spaces[0].show_region_ui = True
-            region = next(region for region in area.regions if region.type == "UI")
-            try:
-                region.active_panel_category = "ISS"
-            except (AttributeError, TypeError):  # no tab has been drawn yet
-                return False
-    return True
+def settled() -> bool:
+    """Whether no job runs or waits and the scene has everything."""
+    client = session().client
+    return all(job.ended for job in client.jobs) and not session().scene_work
 
 
-def results() -> list[Any]:
-    """Objects of this add-on."""
-    return [obj for obj in bpy.data.objects if "iss" in obj]
+def ticks_timed() -> None:
+    """Let each tick of the add-on's timer note the processor time that it took."""
+    timer = part("addon_timer")
+    own, took = timer._tick, seen.setdefault("ticks_ms", {"poll": 0.0, "with_scene_work": 0.0})
+
+    def timed(now: Any) -> None:
+        kind, begun = "with_scene_work" if now.scene_work else "poll", time.thread_time()
+        own(now)
+        took[kind] = max(took[kind], 1000 * (time.thread_time() - begun))
+
+    timer._tick = timed
 
 
-def look_at_selection() -> None:
-    """Move the 3D view to what is selected."""
-    window = bpy.context.window_manager.windows[0]
-    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.view3d.view_selected()
-
-
-def steps() -> Iterator[float]:
-    """The session of an artist; yields seconds to wait."""
-    for obj in list(bpy.data.objects):
-        if obj.type == "MESH":
-            bpy.data.objects.remove(obj)
-    while not show_panel():
-        yield 0.5
-    show_panel()
-    yield 2.0
-    take_picture("1_panel")
-    settings = bpy.context.scene.iss
+def generate_and_watch(settings: Any) -> Iterator[float]:
+    """The first job, from the press of the button to the result."""
     settings.prompt, settings.random_seed, settings.seed = PROMPT, False, 1
-    settings.bundle, settings.height = BUNDLE, 1.1
-    settings.quality = "normal"
+    settings.bundle, settings.height, settings.quality = BUNDLE, 1.1, "normal"
     pressed = time.monotonic()
     seen["pressed"] = sorted(bpy.ops.iss.generate("INVOKE_DEFAULT"))
-    longest, last, pictured = 0.0, time.monotonic(), False
-    while session().listed_jobs() or session().scene_work:
-        now = time.monotonic()
-        longest, last = max(longest, now - last), now
+    while not settled() and time.monotonic() - pressed < PATIENCE_S:
         if results() and "first_mesh_s" not in seen:
-            seen["first_mesh_s"] = now - pressed
-        running = session().client.running
-        if running is not None and running.progress.get("phase") in ("guide", "mesh") and not pictured:
-            pictured = True
-            yield 0.2
+            seen["first_mesh_s"], seen["first_mesh_phase"] = time.monotonic() - pressed, phase()
+            seen["first_faces"] = len(results()[0].data.polygons)
+            seen["first_step"] = running().progress.get("step") if running() else None
+            for obj in results():
+                obj.select_set(True)
+            look_at_selection()
+            yield 0.3
             take_picture("2_running")
-            last = time.monotonic()
-        if now - pressed > PATIENCE_S:
-            break
+            take_sidebar("2_running_panel", rows=330)
         yield 0.05
-    seen["result_s"], seen["longest_pause_s"] = time.monotonic() - pressed, longest
+    seen["result_s"] = time.monotonic() - pressed
     seen["trouble"] = str(session().trouble)
     seen["objects"] = [
-        {"name": o.name, "size": list(o.dimensions), "location": list(o.location), "prompt": o["iss_prompt"]}
+        {
+            "name": o.name,
+            "size": list(o.dimensions),
+            "location": list(o.location),
+            "prompt": o["iss_prompt"],
+            "faces": len(o.data.polygons),
+        }
         for o in results()
     ]
     for obj in results():
@@ -105,42 +102,63 @@ def steps() -> Iterator[float]:
     yield 2.0
     take_picture("3_result")
 
-    settings.prompt, settings.steps = "a blue table", settings.bl_rna.properties["steps"].hard_max
-    bpy.ops.iss.generate("INVOKE_DEFAULT")
-    begun = time.monotonic()
-    while time.monotonic() - begun < PATIENCE_S:
-        running = session().client.running
-        if running is not None and running.progress.get("phase") == "guide":
-            break
-        yield 0.1
-    job = session().client.running
+
+def move_the_slider(obj: Any) -> Iterator[float]:
+    """From the best iteration, which it stands on, to the first one."""
+    seen["slider_at"] = [obj["iss_iteration"], part("object_record").read_record(obj).best_step]
+    before = [tuple(v.co) for v in obj.data.vertices]
+    obj["iss_iteration"] = wanted = 0 if obj["iss_iteration"] else 1
+    yield from until(lambda: obj["iss_iteration_shown"] == wanted and settled())
+    seen["slider_moved_mesh"] = before != [tuple(v.co) for v in obj.data.vertices]
     yield 1.0
-    take_picture("4_second_job")
+    take_picture("3b_slider")
+
+
+def stop_early(settings: Any) -> Iterator[float]:
+    """A long job is stopped; its best shape becomes the result."""
+    settings.prompt, settings.steps = "a green lamp", settings.bl_rna.properties["steps"].hard_max
+    bpy.ops.iss.generate("INVOKE_DEFAULT")
+    yield from until(lambda: running() is not None)
+    job = running()
+    seen["told_at_once"] = session().clocks[job.id].describe()
+    yield from until(lambda: phase() == "guide" and job.progress.get("step", 0) >= 1)
+    yield 0.5
+    take_sidebar("4_stop_and_keep", rows=380)
+    bpy.ops.iss.stop_and_keep(job_id=job.id)
+    yield from until(settled)
+    seen["stopped"] = [job.state, [o.name for o in results()]]
+
+
+def cancel(settings: Any) -> Iterator[float]:
+    """Another long job is cancelled."""
+    settings.prompt = "a blue table"
+    bpy.ops.iss.generate("INVOKE_DEFAULT")
+    yield from until(lambda: phase() == "guide")
+    job = running()
+    yield 1.0
+    take_picture("5_third_job")
     asked = time.monotonic()
     bpy.ops.iss.cancel(job_id=job.id)
     while not job.ended and time.monotonic() - asked < 30:
         yield 0.02
     seen["cancel_s"], seen["cancel_state"] = time.monotonic() - asked, job.state
     yield 1.0
-    seen["after_cancel"] = [o.name for o in results()]
-    take_picture("5_cancelled")
+    seen["after_cancel"] = sorted(o.name for o in results())
+    take_picture("6_cancelled")
+
+
+def steps() -> Iterator[float]:
+    """The session of an artist; yields seconds to wait."""
+    yield from opened()
+    ticks_timed()
+    take_picture("1_panel")
+    settings = bpy.context.scene.iss
+    yield from generate_and_watch(settings)
+    yield from move_the_slider(results()[0])
+    yield from stop_early(settings)
+    yield from cancel(settings)
     bpy.ops.wm.save_as_mainfile(filepath=str(OUT / "window.blend"))
     seen["ended"] = True
 
 
-def advance() -> float | None:
-    """The timer: one step, or the end with whatever was seen, also after an exception."""
-    wait = None
-    try:
-        wait = next(work, None)
-    finally:
-        if wait is None:
-            if sys.exc_info()[0] is not None:
-                seen["problem"] = traceback.format_exc()
-            (OUT / "seen.json").write_text(json.dumps(seen), "utf-8")
-            bpy.ops.wm.quit_blender()
-    return wait
-
-
-work = steps()
-bpy.app.timers.register(advance, first_interval=4.0)
+play(steps())

@@ -189,7 +189,7 @@ def test_what_was_lost_is_offered(drawing: SimpleNamespace) -> None:
     tick_until(drawing, lambda: all(job.ended for job in current.client.jobs) and not current.scene_work)
     current.file_loaded()
     text = drawing.draw().replace("\n", " ")
-    assert "1 finished result of an earlier session" in text and "iss.recover" in drawing.buttons
+    assert "1 finished result is in no saved file." in text and "iss.recover" in drawing.buttons
 
 
 def test_a_broken_state_ends_in_a_line_not_in_a_traceback(

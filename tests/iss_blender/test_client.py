@@ -164,6 +164,17 @@ def test_a_pause_of_blender_is_not_the_backends_silence(make: Make) -> None:
     assert isinstance(events[0] if events else client.failure, BackendFailed | jobs.Failure)
 
 
+def test_a_hang_is_noticed_though_blender_itself_is_slow(make: Make) -> None:
+    now = [0.0]
+    client = make(["hello"], ["expect"], ["expect"], limits=Limits(silence_s=5), clock=lambda: now[0])
+    client.start()
+    pump(client, BackendReady)
+    for _ in range(20):
+        now[0] += 3.0  # a heavy scene: seconds per drawing
+        client.poll()
+    assert client.failure is not None and client.failure.code == "hang"
+
+
 def test_death_is_noticed_with_code_and_last_words_and_the_queue_survives(make: Make) -> None:
     client = make(["hello"], ["expect"], ["log", "out of luck"], ["exit", 3])
     first, second = client.submit("generate", {}), client.submit("generate", {})

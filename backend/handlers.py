@@ -164,11 +164,13 @@ class _Work:
 
     def refine(self, request: Request) -> Steps:
         """As generate, but text guidance starts from the array `code` [C]; the words may be new ones."""
-        from backend.pipeline import refine
+        from backend.style_chain import generate_styled
 
         recipe, bundle = yield from self._prepare(request)
-        code = _code(request, "code", bundle)
-        steps = refine(bundle, recipe, code, stop=request.stop, preview_every=_preview_every(request))
+        code = tuple(float(number) for number in _code(request, "code", bundle))
+        steps = generate_styled(
+            bundle, recipe.replace(start_code=code), stop=request.stop, preview_every=_preview_every(request)
+        )
         return _result_reply((yield from _relay(steps)))
 
     def blend(self, request: Request) -> Steps:
@@ -300,6 +302,13 @@ class _Work:
         settings = recipe.settings
         if "settings" not in values:
             settings = apply_preset(bundle.settings, str(request.params.get("preset", "normal")))
+        given = [style if isinstance(style, dict) else {} for style in values.get("styles") or ()]
+        # A style that came without its settings, as from a list of prompts, takes the bundle's.
+        styles = tuple(
+            style if "settings" in own else style.replace(settings=settings.stylize)
+            for style, own in zip(recipe.styles, given, strict=True)
+        )
+        recipe = recipe.replace(styles=styles)
         changes = request.params.get("changes", {})
         if not isinstance(changes, dict) or not all(isinstance(part, dict) for part in changes.values()):
             raise SettingError(f"changes is {changes!r:.80}.", remedy="Give changes per phase, as objects.")

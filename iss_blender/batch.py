@@ -88,12 +88,18 @@ def plan(rows: Sequence[Row], settings: BatchSettings) -> list[Item]:
     for number, row in enumerate(rows, 1):
         first = int(row.recipe.get("seed", settings.seed))
         for offset in range(row.variations or settings.variations):
-            items.append(_item(number, row, first + offset, settings))
+            for look in range(1 + len(row.looks)):
+                items.append(_item(number, row, first + offset, settings, look))
     return items
 
 
-def _item(number: int, row: Row, seed: int, settings: BatchSettings) -> Item:
+def _item(number: int, row: Row, seed: int, settings: BatchSettings, number_of_look: int) -> Item:
+    """number_of_look: 0 for the shape as it is, else which of the row's looks it is given."""
+    look = row.looks[number_of_look - 1] if number_of_look else ()
     recipe = {"bundle": settings.bundle, "device": settings.device, **row.recipe, "seed": seed}
+    words = " > ".join(str(style["style"]) for style in look)
+    if look:
+        recipe["styles"] = [*(recipe.get("styles") or ()), *look]
     image = str(recipe.pop("image", ""))
     params: Fields = {"recipe": recipe}
     if "settings" not in recipe or row.preset:
@@ -105,9 +111,10 @@ def _item(number: int, row: Row, seed: int, settings: BatchSettings) -> Item:
     text = json.dumps([LAYOUT, params, image, row.name, height_m, outputs], sort_keys=True)
     return Item(
         number=number,
-        title=row.title,
+        title=f"{row.title}, {words}" if words else row.title,
         seed=seed,
-        stem=f"{number:03d}-{slug(row.title)}-s{seed}",
+        stem=f"{number:03d}-{slug(row.title)}-s{seed}"
+        + (f"-{number_of_look}-{slug(words)}" if words else ""),
         params=params,
         image=image,
         height_m=height_m,

@@ -2,7 +2,8 @@
 
 Text has a prompt per line. CSV has a header with `prompt` or `image`, and any of FIELDS or `phase.field`
 (such as `stage2.steps`). JSON is a list of prompts or of objects with the same keys, or with a whole
-`recipe`; the panel's queue exports that form. Needs no bpy.
+`recipe`; the panel's queue exports that form. `styles` lists looks that each shape is given as well, apart by
+";", and ">" puts styles on top of each other: "zebra; wooden > icy". Needs no bpy.
 """
 
 import csv
@@ -21,7 +22,10 @@ RECIPE_FIELDS: dict[str, type] = {
     "diversity": float, "threads": int,
 }  # fmt: skip
 OWN_FIELDS: dict[str, type] = {"name": str, "preset": str, "variations": int, "height_m": float}
-FIELDS = (*RECIPE_FIELDS, *OWN_FIELDS)
+STYLE_FIELDS: dict[str, type] = {"styles": str, "style_mode": str, "style_strength": float}
+FIELDS = (*RECIPE_FIELDS, *OWN_FIELDS, *STYLE_FIELDS)
+STYLE_MODES = ("texture", "shape-texture")
+LEAST_STRENGTH, GREATEST_STRENGTH = 0.05, 4.0
 MOST_BYTES = 64 * 2**20
 MOST_VARIATIONS = 64
 
@@ -47,6 +51,8 @@ class Row:
     """Settings per phase: {"stage2": {"steps": 5}}."""
     variations: int | None = None
     height_m: float | None = None
+    looks: tuple[tuple[Fields, ...], ...] = ()
+    """Chains of styles, as in a recipe; each gives the shape another look."""
 
     @property
     def title(self) -> str:
@@ -125,7 +131,7 @@ def _json_rows(text: str, name: str) -> list[tuple[str, Fields]]:
 
 
 def _row(values: Mapping[str, Any], place: str, folder: Path) -> Row:
-    recipe, own, changes = {}, {}, {}
+    recipe, own, changes, style = {}, {}, {}, {}
     for key, value in values.items():
         if key == "recipe":
             recipe = {**_object(value, key, place), **recipe}
@@ -134,6 +140,10 @@ def _row(values: Mapping[str, Any], place: str, folder: Path) -> Row:
                 changes.setdefault(phase, {}).update(_object(fields, f"changes of {phase}", place))
         elif key in RECIPE_FIELDS:
             recipe[key] = _converted(value, RECIPE_FIELDS[key], key, place)
+        elif key == "styles" and isinstance(value, list):
+            style[key] = "; ".join(_converted(words, str, key, place) for words in value)
+        elif key in STYLE_FIELDS:
+            style[key] = _converted(value, STYLE_FIELDS[key], key, place)
         elif key in OWN_FIELDS:
             own[key] = _converted(value, OWN_FIELDS[key], key, place)
         elif key.count(".") == 1:
@@ -154,7 +164,26 @@ def _row(values: Mapping[str, Any], place: str, folder: Path) -> Row:
         )
     if not 0.001 <= own.get("height_m", 1.0) <= 1e4:
         raise PromptListError(f"{place}: height_m is {own['height_m']}.", "Choose 0.001 to 10000 metres.")
-    return Row(recipe, changes=changes, **own)
+    return Row(recipe, changes=changes, looks=_looks(style, place), **own)
+
+
+def _looks(given: Fields, place: str) -> tuple[tuple[Fields, ...], ...]:
+    mode, strength = given.get("style_mode", STYLE_MODES[0]), given.get("style_strength", 1.0)
+    if mode not in STYLE_MODES:
+        raise PromptListError(f"{place}: style_mode is {mode!r:.40}.", f"Use {' or '.join(STYLE_MODES)}.")
+    if not LEAST_STRENGTH <= strength <= GREATEST_STRENGTH:
+        raise PromptListError(
+            f"{place}: style_strength is {strength}.", f"Choose {LEAST_STRENGTH} to {GREATEST_STRENGTH:g}."
+        )
+    looks = []
+    for chain in given.get("styles", "").split(";"):
+        words = [" ".join(part.split()) for part in chain.split(">")]
+        if not any(words):
+            continue  # a closing semicolon
+        if not all(words):
+            raise PromptListError(f"{place}: the styles {chain.strip()!r:.60} have a gap.", "Fill it in.")
+        looks.append(tuple({"style": word, "mode": mode, "strength": strength} for word in words))
+    return tuple(looks)
 
 
 def _object(value: Any, key: str, place: str) -> Fields:

@@ -14,6 +14,7 @@ from .object_record import ObjectRecord
 from .preview_picture import draw_mesh, on_ground, save_png
 from .protocol import Array, Fields
 from .scene_studio import remove_object, render_still
+from .style_marks import keep_style
 
 THUMBNAIL = 256
 """Pixels of a contact sheet's cells."""
@@ -38,6 +39,7 @@ def write_files(
     """
     record = ObjectRecord.of_result(fields, arrays, job_id=item.digest[:16], height_m=item.height_m)
     obj = import_result(arrays, record, name=item.title, location=(0.0, 0.0, 0.0))
+    keep_style(obj, fields, arrays)
     try:
         _write(obj, record, folder / item.stem, settings)
     except RuntimeError as problem:  # how Blender's operators report everything

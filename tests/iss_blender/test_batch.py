@@ -125,6 +125,48 @@ def one_item(**settings: Any) -> Item:
     return batch.plan([Row({"prompt": "a chair"})], BatchSettings(**settings))[0]
 
 
+def test_a_column_of_styles_gives_each_shape_more_looks(tmp_path: Path) -> None:
+    text = (
+        "prompt,styles,style_mode,style_strength,seed\n"
+        "a chair,zebra; wooden > icy;,shape-texture,0.5,3\n"
+        "a table,,,,\n"
+    )
+    rows = read_prompts(written(tmp_path, "styles.csv", text))
+    style = {"mode": "shape-texture", "strength": 0.5}
+    assert rows[0].looks == (
+        ({"style": "zebra", **style},),
+        ({"style": "wooden", **style}, {"style": "icy", **style}),
+    )
+    items = batch.plan(rows, BatchSettings())
+    assert [item.stem for item in items] == [
+        "001-a-chair-s3", "001-a-chair-s3-1-zebra", "001-a-chair-s3-2-wooden-icy", "002-a-table-s0",
+    ]  # fmt: skip
+    assert [item.title for item in items][1:3] == ["a chair, zebra", "a chair, wooden > icy"]
+    assert "styles" not in items[0].params["recipe"] and len(items[2].params["recipe"]["styles"]) == 2
+    assert len({item.digest for item in items}) == 4
+    listed = written(
+        tmp_path, "a.json", '[{"prompt": "a chair", "styles": ["zebra", "red"], "variations": 2}]'
+    )
+    (row,) = read_prompts(listed)
+    assert [chain[0]["style"] for chain in row.looks] == ["zebra", "red"] and len(
+        batch.plan([row], BatchSettings())
+    ) == 6
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("zebra > > icy,,", "have a gap"),
+        ("zebra,shape,", "style_mode is 'shape'"),
+        ("zebra,,9", "style_strength is 9"),
+    ],
+)
+def test_bad_styles_are_refused_with_their_place(tmp_path: Path, cells: str, message: str) -> None:
+    path = written(tmp_path, "s.csv", f"prompt,styles,style_mode,style_strength\na chair,{cells}\n")
+    with pytest.raises(PromptListError, match=f"line 2: .*{message}"):
+        read_prompts(path)
+
+
 def test_an_item_counts_as_done_only_when_its_record_and_files_are_whole(tmp_path: Path) -> None:
     folder, item = OutputFolder(tmp_path / "out"), one_item()
     folder.prepare()

@@ -4,7 +4,7 @@ stops a second job early, cancels a third one."""
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +14,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from window_tools import (
     OUT,
+    PATIENCE_S,
     look_at_selection,
     opened,
     part,
     play,
     results,
+    running,
     seen,
     session,
+    settled,
     take_picture,
     take_sidebar,
+    until,
 )
 
 BUNDLE = os.environ["ISS_WINDOW_BUNDLE"]
 PROMPT = "a red chair with a high back"
-PATIENCE_S = 900.0
-
-
-def running() -> Any:
-    """The job under way."""
-    return session().client.running
 
 
 def phase() -> str:
     """Of the job under way."""
     return str(running().progress.get("phase", "start")) if running() is not None else ""
-
-
-def until(condition: Callable[[], Any], *, pause: float = 0.05) -> Iterator[float]:
-    """Wait for something, with patience."""
-    begun = time.monotonic()
-    while not condition() and time.monotonic() - begun < PATIENCE_S:
-        yield pause
-
-
-def settled() -> bool:
-    """Whether no job runs or waits and the scene has everything."""
-    client = session().client
-    return all(job.ended for job in client.jobs) and not session().scene_work
 
 
 def ticks_timed() -> None:

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import bpy
 
 EXTENSION = "bl_ext.user_default.iss_text_to_3d"
 OUT = Path(os.environ["ISS_WINDOW_OUT"])
+PATIENCE_S = 900.0
 
 seen: dict[str, Any] = {}
 
@@ -93,6 +95,24 @@ def look_at_selection() -> None:
     region = next(region for region in area.regions if region.type == "WINDOW")
     with bpy.context.temp_override(window=window, area=area, region=region):
         bpy.ops.view3d.view_selected()
+
+
+def running() -> Any:
+    """The job under way."""
+    return session().client.running
+
+
+def until(condition: Callable[[], Any], *, pause: float = 0.05) -> Iterator[float]:
+    """Wait for something, with patience."""
+    begun = time.monotonic()
+    while not condition() and time.monotonic() - begun < PATIENCE_S:
+        yield pause
+
+
+def settled() -> bool:
+    """Whether no job runs or waits and the scene has everything."""
+    client = session().client
+    return all(job.ended for job in client.jobs) and not session().scene_work
 
 
 def play(steps: Iterator[float]) -> None:

@@ -64,6 +64,8 @@ VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
+FAR_SHARE = 0.005
+"""Share of held-out captions that count as far from the examples."""
 EVENED_BY = 3000
 """Shapes that say how the codes are spread."""
 TEST_SEED = 7_000_000
@@ -194,6 +196,8 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
         "single_view_iou_mean": round(sum(iou.values()) / len(iou), 3),
         "clip_retrieval": {k: round(v, 3) for k, v in retrieval(clip, test).items()},
     }
+    examples = sorted({r["captions"][0] for r in open_corpus(folder / "corpus").records[:EXAMPLES]})
+    held_out = [r["captions"][0] for r in test.records]
     record = BundleRecord(
         name="starter",
         description="Small offline models, trained on procedural shapes of everyday things.",
@@ -205,10 +209,18 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
         categories=tuple(CATEGORIES),
         training=json.loads((folder / RECORD_FILE).read_text()),
         quality=quality,
+        far_similarity=far_limit(clip, examples, held_out),
     )
-    examples = sorted({r["captions"][0] for r in open_corpus(folder / "corpus").records[:EXAMPLES]})
     parts = {"clip": clip, "svr": svr, "mapper": mapper, "whitening": mapper.whitening}
     return save_bundle(target, record, **parts, examples=examples)
+
+
+def far_limit(clip: ClipEncoder, examples: list[str], captions: list[str]) -> float:
+    """The cosine to the nearest example that all but FAR_SHARE of some captions reach: what lies below is far
+    from what a CLIP knows."""
+    with torch.no_grad():
+        cosines = clip.encode_text(captions) @ clip.encode_text(examples).T
+    return round(float(cosines.max(dim=1).values.quantile(FAR_SHARE)), 4)
 
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:

@@ -17,7 +17,7 @@ from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
 from backend.training.reconstruct import mixed_codes
-from backend.training.starter import read_settings, train_clip, trained_clip
+from backend.training.starter import far_limit, read_settings, train_clip, trained_clip
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
@@ -41,6 +41,17 @@ def test_corpus_depends_on_the_seed_alone(corpus_folder: Path) -> None:
     assert np.array_equal(corner, np.full_like(corner, 255))
     near = np.abs(corpus.distances[:, TINY.uniform_points :].astype(np.float32))
     assert near.mean() < 0.05
+
+
+def test_far_limit_is_a_low_quantile_of_nearest_cosines() -> None:
+    class Angles:
+        def encode_text(self, texts: list[str]) -> torch.Tensor:
+            angle = torch.deg2rad(torch.tensor([float(text) for text in texts]))
+            return torch.stack([angle.cos(), angle.sin()], -1)
+
+    captions = ["1", "89", *["0"] * 198]
+    limit = far_limit(Angles(), ["0", "90"], captions)
+    assert abs(limit - np.cos(np.deg2rad(1))) < 1e-4
 
 
 def test_some_codes_are_means_over_views(corpus_folder: Path) -> None:

@@ -6,6 +6,7 @@ goes to another one, and as a dead worker cannot answer any more, no result come
 
 import logging
 import os
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from iss_blender.pins import load_pins
 
 LOCAL = "local"
 """Address that starts a Ray of its own on this machine, for this batch only."""
+THIS_CLUSTER = "auto"
+"""Address that stands for the cluster which this machine is part of."""
+KNOCK_S = 10.0
 MOST_ATTEMPTS = 3
 """Of an item whose worker dies."""
 MOST_STARTS = 3
@@ -187,6 +191,8 @@ def _connect(ray: Any, settings: RaySettings, items: int, tell: Teller) -> tuple
         threads = settings.threads or max(1, cores // workers)
         _start(ray, tell, num_cpus=workers * threads, **quiet)
         return workers, threads
+    if settings.address != THIS_CLUSTER:
+        _knock(settings.address)
     root = Path(__file__).resolve().parent
     modules = [str(root), str(root.parent / "iss_blender")]
     try:
@@ -199,6 +205,23 @@ def _connect(ray: Any, settings: RaySettings, items: int, tell: Teller) -> tuple
     threads = settings.threads or CLUSTER_THREADS
     room = int(ray.cluster_resources().get("CPU", threads)) // threads
     return max(1, min(settings.workers or room, items)), threads
+
+
+def _knock(address: str) -> None:
+    """SettingError where nobody listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingError(
+            f"{address!r} is no address of a Ray cluster.",
+            remedy=f"Give HOST:PORT, {THIS_CLUSTER} or {LOCAL}.",
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise SettingError(
+            f"Nobody answers at {address!r}: {error.strerror or error}.",
+            remedy="Start Ray there with `ray start --head`, or use --ray local.",
+        ) from error
 
 
 def _start(ray: Any, tell: Teller, **options: Any) -> None:

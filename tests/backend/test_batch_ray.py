@@ -12,16 +12,38 @@ from pathlib import Path
 
 import pytest
 
+from backend.__main__ import main
 from tests.backend.tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = 5
 
 
-@pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="NOT CHECKED: batches on Ray; install it with `make developer` or `pip install ray`",
 )
+
+
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [
+        ("somewhere", "is no address"),
+        ("host:99999", "is no address"),
+        (":6379", "is no address"),
+        ("127.0.0.1:1", "Nobody answers at '127.0.0.1:1'"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_refused_at_once(
+    address: str, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "prompts.txt"
+    table.write_text("a chair\n")
+    command = ["batch", str(table), "--out", str(tmp_path / "out"), "--ray", address]
+    assert main([*command, "--bundle", str(write_tiny_bundle(tmp_path))]) == 2
+    assert part in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="NOT CHECKED: a worker is killed by a POSIX signal")
 def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path: Path) -> None:
     bundle, out, table = write_tiny_bundle(tmp_path), tmp_path / "out", tmp_path / "prompts.csv"

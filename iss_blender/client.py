@@ -22,7 +22,7 @@ from .protocol import Array, Fields, Frame, FrameReader, ProtocolError
 log = logging.getLogger(__name__)
 
 GAP_S = 0.5
-"""What a longer pause between polls (a render, a file dialog) counts as of the backend's silence. Not nothing:
+"""What a longer pause between polls (a render, a dialog) counts as of the backend's silence. Not nothing:
 a Blender that draws once a second would never notice a hang."""
 
 AGAIN = "Try again; the log has the details."

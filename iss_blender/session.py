@@ -400,7 +400,8 @@ class Session:
     def _take_preview(self, event: jobs.JobPreview) -> None:
         if event.name == protocol.PREVIEW and event.arrays:
             self._drop_previews(event.job.id)
-            self.scene_work.append(SceneWork(PREVIEW, event.job, event.fields, event.arrays))
+            if Place.from_params(event.job.params).file == self.file:
+                self.scene_work.append(SceneWork(PREVIEW, event.job, event.fields, event.arrays))
         elif event.name == "notice":
             self.notices.setdefault(event.job.id, []).append(str(event.fields.get("message", "")))
         elif event.name == "check":

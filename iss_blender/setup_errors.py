@@ -8,6 +8,11 @@ KEPT = "then retry; finished steps are kept."
 _REMEDIES = (
     (r"No space left|not enough space|Errno 28", f"Free some disk space, {KEPT}"),
     (
+        "CERTIFICATE_VERIFY_FAILED",
+        "Your network looks into connections with a certificate of its own: start Blender with the variable "
+        f"PIP_CERT set to that certificate's file, {KEPT}",
+    ),
+    (
         r"Name or service|name resolution|getaddrinfo|timed out|Connection|ProxyError|SSLError|unreachable",
         f"Check the internet connection (proxy, firewall), {KEPT}",
     ),

@@ -11,6 +11,7 @@ import pytest
 from backend.__main__ import main
 from backend.batch_folder import BatchFolder
 from backend.batch_ledger import Ledger
+from backend.batch_worker import BatchWorker
 from backend.errors import OutputError
 from iss_blender.batch import BatchSettings, Item, plan
 from iss_blender.prompt_list import Row
@@ -77,6 +78,30 @@ def test_one_failure_does_not_stop_the_others(
     assert codes == ["image", "prompt", "setting"]
     assert all(item["error"]["remedy"] for item in report["items"] if "error" in item)
     assert report["exit_code"] == 3 and "FAILED 001-none-s0" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, made = tmp_path / "out", []
+    table = _prompts(tmp_path, "a chair\na table\na red chair\n", "prompts.txt")
+    command = ["batch", str(table), "--out", str(out), "--bundle", str(bundle), "--preset", "draft"]
+    real = BatchWorker.make
+
+    def make(self: BatchWorker, *order: Any) -> dict[str, Any]:
+        if made:
+            raise KeyboardInterrupt
+        made.append(order)
+        return real(self, *order)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(BatchWorker, "make", make)
+        assert main(command) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+    report = _report(out)
+    assert not report["ended"] and [item["state"] for item in report["items"]] == ["done", *["waiting"] * 2]
+    assert main([*command, "--resume"]) == 0
+    assert "2 done, 1 were there, 0 failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,10 @@ def _open(settings: DataSettings) -> Dataset:
     layout = recognise(place) if settings.layout == "auto" or not place.exists() else settings.layout
     try:
         data = READERS[layout](settings)
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
-            f"{place} cannot be listed: {error}.", remedy="Give a folder that you may read."
+            f"{place} ({READERS[layout].title}) cannot be opened: {error}.",
+            remedy="Make or copy it again, and give a folder that you may read.",
         ) from error
     if settings.limit:
         data.records = data.records[: settings.limit]

@@ -228,6 +228,10 @@ def _broken(layout: str, fault: str, root: Path) -> None:
         (root / "all_vox256_img_train.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
     elif fault == "names":
         (root / "all_vox256_img_train.txt").write_text("03001627/one\n")
+    elif fault == "cut off":
+        (root / "images.npy").write_bytes((root / "images.npy").read_bytes()[:900])
+    elif fault == "records":
+        (root / "records.json").unlink()
     else:
         raise AssertionError(fault)
 
@@ -257,6 +261,8 @@ def _frame(root: Path) -> Path:
         ("imnet", "values", "values_32 have shape None, not (4, 64, 1)"),
         ("imnet", "hdf5", "cannot be opened"),
         ("imnet", "names", "lists 1 shapes"),
+        ("procedural", "cut off", "cannot be opened"),
+        ("procedural", "records", "cannot be opened"),
     ],
 )
 def test_check_names_what_is_wrong(

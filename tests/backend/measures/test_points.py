@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backend.errors import MeshError
+from backend.judges.solid import overlap
 from backend.measures.points import chamfer_distance, f_score, sample_surface
 from backend.mesh import TriMesh
 
@@ -60,3 +61,12 @@ def test_shapes_without_a_surface_are_refused() -> None:
         sample_surface(line, 10, np.random.default_rng(0))
     with pytest.raises(MeshError, match="empty"):
         chamfer_distance(np.zeros((0, 3)), np.zeros((3, 3)))
+
+
+def test_volumetric_iou_of_shifted_boxes() -> None:
+    box = np.zeros((8, 8, 8), dtype=bool)
+    box[:4, 2:6, 2:6] = True
+    assert overlap(box, box) == 1.0
+    assert overlap(box, np.roll(box, 2, axis=0)) == pytest.approx(1 / 3)  # 2 of 6 layers
+    assert overlap(box, np.roll(box, 4, axis=0)) == 0.0
+    assert overlap(np.zeros_like(box), np.zeros_like(box)) == 0.0

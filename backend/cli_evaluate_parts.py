@@ -68,6 +68,11 @@ def check_common(arguments: argparse.Namespace) -> None:
             "The procedural shapes need numba, which is not installed.",
             remedy='Install the packages for training: `pip install -e ".[train]"`.',
         )
+    if arguments.inception is not None and not arguments.inception.is_file():
+        raise DatasetError(f"There is no file {arguments.inception}.", remedy="Check --inception.")
+    for folder in (arguments.reference_images, arguments.reference_shapes):
+        if folder is not None and not folder.is_dir():
+            raise DatasetError(f"There is no folder {folder}.", remedy="Check the reference options.")
     check_output(arguments.out)
 
 

@@ -124,6 +124,8 @@ def test_an_ablation_takes_one_part_out(tmp_path: Path) -> None:
     ("form", "part"),
     [
         (["--size", "magic=3"], "no size 'magic'"),
+        (["--measures", "--inception", "none.pth"], "no file none.pth"),
+        (["--measures", "--reference-images", "nowhere"], "no folder nowhere"),
         (["compare", "starter"], "Only one bundle"),
         (["compare", "starter", "nothing-such"], "no bundle 'nothing-such'"),
         (["paper-table", "--methods", "magic"], "no method 'magic'"),

@@ -86,7 +86,8 @@ def measure(
 ) -> dict[str, Any]:
     """The whole report. cold: size, bundle and device for a fresh process, None measures no cold start."""
     from backend.bench_guidance import measure_guidance
-    from backend.bench_surface import measure_cold_start, measure_meshing, measure_stylize
+    from backend.bench_start import measure_cold_start, measure_serve
+    from backend.bench_surface import measure_meshing, measure_stylize
     from backend.device import describe_device, versions
 
     report: dict[str, Any] = {
@@ -101,6 +102,8 @@ def measure(
     }
     if cold is not None:
         report["cold_start_s"] = measure_cold_start(cold)
+        if cold[0] != "paper":
+            report["serve"] = measure_serve(cold[1])
     if sweep:
         from backend.bench_sweep import measure_sweep
 
@@ -157,4 +160,7 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(f"Chamfer distance at {report['chamfer_cells']} cells: {report['chamfer_distance']:.3g}")
     if "cold_start_s" in report:
         lines.append(f"cold start to the first judged shape: {report['cold_start_s']:.3g} s")
+    if "serve" in report:
+        serve = report["serve"]
+        lines.append(f"serve: hello after {serve['hello_s']:.3g} s, warm after {serve['warm_s']:.3g} s")
     return "\n".join(lines) + "\n"

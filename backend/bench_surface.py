@@ -1,6 +1,5 @@
 """Texture stylization and meshing measured, our path against the dense one."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -96,23 +95,6 @@ def measure_meshing(
     report["chamfer_distance"] = chamfer(mesh.vertices, mesh_densely(field, compared, iso, case.device)[0])
     report["chamfer_cells"] = compared
     return report
-
-
-def measure_cold_start(arguments: list[str]) -> float:
-    """Seconds from nothing to the first judged shape, in a process of its own; FaultError where it fails."""
-    import subprocess
-    import sys
-
-    from backend.errors import FaultError
-
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "backend.bench_case", *arguments], capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise FaultError(f"The cold start failed: {done.stderr.strip()[-300:]}")
-    return seconds
 
 
 def chamfer(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

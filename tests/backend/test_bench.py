@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from backend.bench import FLOORS, configure, describe, measure, run
 from backend.bench_case import BenchCase
 from backend.bench_dense import mesh_densely, sample_blocks
 from backend.bench_measure import CountedModel, Counter, count_flops
+from backend.bench_start import measure_serve
 from backend.bench_surface import chamfer
 from backend.bench_sweep import draw_sweep, measure_sweep
 from backend.config import PipelineSettings, RenderSettings
-from backend.errors import DatasetError
+from backend.errors import DatasetError, FaultError
 from backend.whitening import Whitening
 from tests.backend.tiny_bundle import CODE_SIZE, RADIUS, TINY_SETTINGS, tiny_encoder, tiny_svr
 
@@ -115,3 +117,29 @@ def test_a_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     configure(parser)
     with pytest.raises(DatasetError, match="dvr_fitted"):
         run(parser.parse_args(["--device", "cpu"]))
+
+
+_SERVER = """
+import sys
+from iss_blender import protocol
+def send(frame):
+    sys.stdout.buffer.write(protocol.encode_frame(frame))
+    sys.stdout.buffer.flush()
+send(protocol.event("", protocol.HELLO, {}))
+send(protocol.event("", protocol.HEARTBEAT, {}))
+reader = protocol.FrameReader()
+while (job := reader.take()) is None:
+    reader.feed(sys.stdin.buffer.raw.read(4096))
+assert job.fields["params"]["recipe"]["bundle"] == "lamps"
+"""
+
+
+def test_a_server_is_measured_from_its_hello_to_its_first_job() -> None:
+    working = _SERVER + 'send(protocol.event("start", protocol.PROGRESS, {"phase": "propose"}))'
+    seconds = measure_serve("lamps", [sys.executable, "-c", working])
+    assert 0 < seconds["hello_s"] <= seconds["warm_s"]
+    failing = _SERVER + 'send(protocol.error("start", "bundle", "no such bundle"))'
+    with pytest.raises(FaultError, match="no such bundle"):
+        measure_serve("lamps", [sys.executable, "-c", failing])
+    with pytest.raises(FaultError, match="ended"):
+        measure_serve("lamps", [sys.executable, "-c", "pass"])

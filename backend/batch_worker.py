@@ -18,7 +18,7 @@ from backend.bundles import Bundle, file_sha256, load_bundle, memory_needed, rea
 from backend.device import describe_device, require_memory, resolve_device
 from backend.errors import BundleError, IssError
 from backend.events import Event
-from backend.recipe import Recipe, apply_preset, change_settings, check_prompt
+from backend.recipe import Recipe, apply_preset, change_settings, check_prompt, complete_styles
 from backend.results import describe_result, write_result
 from backend.style_chain import generate_styled, result_files
 
@@ -75,6 +75,7 @@ class BatchWorker:
         bundle = self._bundle(recipe, bundle_sha256)
         if "settings" not in params["recipe"]:
             recipe = recipe.replace(settings=apply_preset(bundle.settings, params.get("preset", "normal")))
+        recipe = complete_styles(recipe, params["recipe"], recipe.settings.stylize)
         recipe = recipe.replace(
             settings=change_settings(recipe.settings, params.get("changes", {})),
             threads=recipe.threads or self._threads,

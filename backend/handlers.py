@@ -6,22 +6,30 @@ yields cancels the job. Everything heavy is imported inside, so this module need
 
 import gc
 import hashlib
-import json
 import logging
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.bundle_places import RECORD_NAME, find_bundles, resolve_bundle
+from backend.bundle_places import RECORD_NAME, resolve_bundle
 from backend.config import PipelineSettings
-from backend.errors import BundleError, ImageError, SettingError
-from backend.recipe import PRESETS, Recipe, Style, apply_preset, change_settings, check_prompt
+from backend.errors import ImageError, SettingError
+from backend.handlers_models import ModelHandlers
+from backend.handlers_request import HandlerTable, Reply, Request, Steps, Update, progress_update
+from backend.recipe import (
+    PRESETS,
+    Recipe,
+    Style,
+    apply_preset,
+    change_settings,
+    check_prompt,
+    complete_styles,
+)
 from iss_blender import protocol
 from iss_blender.protocol import Array, Fields
 
@@ -35,53 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LARGEST_IMAGE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the add-on asks for."""
-
-    id: str
-    name: str
-    params: Fields
-    arrays: dict[str, Array] = field(default_factory=dict)
-    stop: Callable[[], bool] = lambda: False
-    """Whether the artist wants the best until now; asked between iterations."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """An event on the way: progress, preview, notice, check."""
-
-    name: str
-    fields: Fields
-    arrays: dict[str, Array] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The result of a request."""
-
-    fields: Fields
-    arrays: dict[str, Array] = field(default_factory=dict)
-
-
-Steps = Generator[Update, None, Reply]
-Handler = Callable[[Request], Steps]
-
-
-def _nothing() -> Fields:
-    return {}
-
-
-@dataclass(frozen=True)
-class HandlerTable:
-    """What a server serves. `hello` must be quick; `warm_up` loads what is slow and may return news."""
-
-    handlers: Mapping[str, Handler]
-    hello: Callable[[], Fields] = _nothing
-    warm_up: Callable[[], Fields] = _nothing
-    free_memory: Callable[[], Fields] = _nothing
 
 
 def handler_table(
@@ -101,7 +62,7 @@ def handler_table(
             "remesh": work.remesh,
             "stylize": work.stylize,
             "stylize_mesh": work.stylize_mesh,
-            "models": work.models,
+            **work.models.table(),
             "doctor": work.doctor,
             "free_memory": work.free,
         },
@@ -118,6 +79,7 @@ class _Work:
         self._parents = bundle_parents
         self._image_folder = image_folder
         self._shelf: tuple[tuple[str, str], Bundle] | None = None
+        self.models = ModelHandlers(bundle_parents, self.free_memory)
 
     def hello(self) -> Fields:
         """Who this is, without torch."""
@@ -125,7 +87,7 @@ class _Work:
             "backend_version": backend_version(),
             "device": guess_device(),
             "python": sys.version.split()[0],
-            "bundles": [_bundle_card(name, folder) for name, folder in find_bundles(self._parents).items()],
+            **self.models.lists(),
             "presets": list(PRESETS),
             "counts": {name: _counts(name) for name in PRESETS},
         }
@@ -243,25 +205,6 @@ class _Work:
         arrays = {"colors": painted.mesh.colors, "sample_colors": painted.sample_colors}
         return Reply(fields, {**arrays, "iterate_colors": painted.iterates})
 
-    def models(self, request: Request) -> Steps:
-        """The installed bundles; with `verify` the hashes of their files are checked too."""
-        from backend.bundles import read_record, verify_bundle
-
-        cards = []
-        found = find_bundles(self._parents)
-        for index, (name, folder) in enumerate(found.items()):
-            yield _progress("verify", index, len(found))
-            card = _bundle_card(name, folder)
-            try:
-                record = read_record(folder)
-                if request.params.get("verify"):
-                    verify_bundle(folder, record)
-                card["settings"] = record.settings.to_dict()
-            except BundleError as problem:
-                card["problem"] = str(problem)
-            cards.append(card)
-        return Reply({"bundles": cards})
-
     def doctor(self, request: Request) -> Steps:
         """The checks of backend/doctor.py; params: bundle, device, generate. Each is an event as it comes."""
         from backend.doctor import format_report, run_checks
@@ -296,19 +239,13 @@ class _Work:
             recipe = recipe.replace(image=str(path), image_sha256="")
         if worded and (recipe.prompt or not recipe.image):
             check_prompt(recipe.prompt)
-        yield _progress("load", 0, 1)
+        yield progress_update("load", 0, 1)
         bundle = self._load(recipe)
-        yield _progress("load", 1, 1)
+        yield progress_update("load", 1, 1)
         settings = recipe.settings
         if "settings" not in values:
             settings = apply_preset(bundle.settings, str(request.params.get("preset", "normal")))
-        given = [style if isinstance(style, dict) else {} for style in values.get("styles") or ()]
-        # A style that came without its settings, as from a list of prompts, takes the bundle's.
-        styles = tuple(
-            style if "settings" in own else style.replace(settings=settings.stylize)
-            for style, own in zip(recipe.styles, given, strict=True)
-        )
-        recipe = recipe.replace(styles=styles)
+        recipe = complete_styles(recipe, values, settings.stylize)
         changes = request.params.get("changes", {})
         if not isinstance(changes, dict) or not all(isinstance(part, dict) for part in changes.values()):
             raise SettingError(f"changes is {changes!r:.80}.", remedy="Give changes per phase, as objects.")
@@ -376,17 +313,13 @@ def _relay(work: "Generator[Event, None, Any]") -> Generator[Update, None, Any]:
             except StopIteration as end:
                 return end.value
             if isinstance(event, Progress):
-                yield _progress(event.phase, event.step, event.total, event.score)
+                yield progress_update(event.phase, event.step, event.total, event.score)
             elif isinstance(event, Preview):
                 yield Update(protocol.PREVIEW, {"step": event.step}, _mesh_arrays(event.mesh))
             elif isinstance(event, Notice):
                 yield Update("notice", {"code": event.code, "message": event.message})
     finally:
         work.close()
-
-
-def _progress(phase: str, step: int, total: int, score: float | None = None) -> Update:
-    return Update(protocol.PROGRESS, {"phase": phase, "step": step, "total": total, "score": score})
 
 
 def _mesh_arrays(mesh: "TriMesh") -> dict[str, Array]:
@@ -457,17 +390,3 @@ def _counts(preset: str) -> dict[str, int]:
     """How often the phases of a preset go round, where a bundle has no settings of its own."""
     settings = apply_preset(PipelineSettings(), preset)
     return {"propose": settings.mapper.candidates, "guide": settings.stage2.steps}
-
-
-def _bundle_card(name: str, folder: Path) -> Fields:
-    """What the panel shows of a bundle; an unreadable record has the key `problem`."""
-    card: Fields = {"name": name, "folder": str(folder)}
-    try:
-        record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
-        card["description"] = str(record["description"])
-        card["licence"] = str(record["licence"])
-        card["categories"] = [str(category) for category in record["categories"]]
-        card["bytes"] = sum(int(known["bytes"]) for known in record["files"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        card["problem"] = f"The record of the bundle cannot be read: {problem}."
-    return card

@@ -105,6 +105,16 @@ def apply_preset(settings: PipelineSettings, preset: str) -> PipelineSettings:
     return change_settings(settings, PRESETS[preset])
 
 
+def complete_styles(recipe: Recipe, values: dict[str, Any], settings: StylizeSettings) -> Recipe:
+    """The recipe of `values`; styles that came without settings, as from a prompt list, have these."""
+    given = [style if isinstance(style, dict) else {} for style in values.get("styles") or ()]
+    styles = tuple(
+        style if "settings" in own else style.replace(settings=settings)
+        for style, own in zip(recipe.styles, given, strict=True)
+    )
+    return recipe.replace(styles=styles)
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe inside a result.json; SettingError where it has none that can be used."""
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
+from .addon_scene import ORIGINAL
 from .assets import mesh_arrays
 from .bake import MARGIN_PX, UV_MAP, BakeError, unwrap
 from .mesh_import import to_svr
@@ -38,7 +39,8 @@ def read_own_mesh(obj: "bpy.types.Object", *, picture_size: int = 0) -> OwnMesh:
     A mesh without a UV map is unwrapped for the picture, on a copy.
     """
     _check(obj)
-    vertices, faces, colors = mesh_arrays(obj.data)
+    mesh = obj.get(ORIGINAL) or obj.data  # not the preview of a style that is still being made
+    vertices, faces, colors = mesh_arrays(mesh)
     if len(faces) > MOST_FACES:
         raise OwnMeshError(
             f"{obj.name!r} has {len(faces):,} triangles; at most {MOST_FACES:,} are stylized. Add a Decimate "
@@ -53,8 +55,8 @@ def read_own_mesh(obj: "bpy.types.Object", *, picture_size: int = 0) -> OwnMesh:
     arrays = {"vertices": placed, "faces": faces, "colors": colors}
     if not picture_size:
         return OwnMesh(arrays, {})
-    uv, name = _uv_of(obj, picture_size)
-    texels, points = texel_points(obj.data, uv, placed, picture_size)
+    uv, name = _uv_of(mesh, picture_size)
+    texels, points = texel_points(mesh, uv, placed, picture_size)
     if not len(texels):
         raise OwnMeshError(
             f"The UV map of {obj.name!r} covers no pixel. Unwrap it, or use a colour attribute."
@@ -92,12 +94,12 @@ def _check(obj: "bpy.types.Object") -> None:
         raise OwnMeshError(f"{obj.name!r} has no faces. Choose an object with faces.")
 
 
-def _uv_of(obj: "bpy.types.Object", size: int) -> tuple[Array, str]:
+def _uv_of(mesh: "bpy.types.Mesh", size: int) -> tuple[Array, str]:
     """UVs [loops, 2] of the active UV map and its name, or of a fresh unwrapping."""
-    layer = obj.data.uv_layers.active
+    layer = mesh.uv_layers.active
     if layer is not None:
         return _read_uv(layer), layer.name
-    copy = bpy.data.objects.new("ISS unwrap", obj.data.copy())
+    copy = bpy.data.objects.new("ISS unwrap", mesh.copy())
     bpy.context.scene.collection.objects.link(copy)
     try:
         unwrap(copy, margin=(MARGIN_PX + 1) / size)
@@ -105,9 +107,9 @@ def _uv_of(obj: "bpy.types.Object", size: int) -> tuple[Array, str]:
     except BakeError as problem:
         raise OwnMeshError(f"{problem.message} {problem.remedy}") from problem
     finally:
-        mesh = copy.data
+        unwrapped = copy.data
         bpy.data.objects.remove(copy)
-        bpy.data.meshes.remove(mesh)
+        bpy.data.meshes.remove(unwrapped)
 
 
 def _read_uv(layer: "bpy.types.MeshUVLoopLayer") -> Array:

@@ -206,7 +206,9 @@ def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.
 def _place_look(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
     _restore(target)
     obj = addon_styles.place_look(work, place, target)
-    sibling = find_object(place.beside)
+    # Several styles queued for one object stand side by side.
+    shown = [o for o in addon_styles.looks_of(target) if o != obj and not o.hide_render] if target else []
+    sibling = find_object(place.beside) or (shown[-1] if shown else None)
     if sibling is not None:
         _stand_right_of(obj, sibling, GAP * obj.dimensions.z)
     select_only(obj)

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from . import addon_styles, object_marks, style_marks
 from .addon_own_mesh import FEW_VERTICES, OwnMeshError, read_own_mesh
+from .addon_scene import ORIGINAL as HELD_MESH
 from .addon_scene import own_id, select_only
 from .job_requests import REPLACE, Place
 from .journal import new_job_id
@@ -102,6 +103,9 @@ class ISS_OT_stylize(SessionOperator, bpy.types.Operator):
         if wanted.base == ORIGINAL and (first := addon_styles.first_original(obj)) is not obj:
             place = Place(location=tuple(obj.location), beside=own_id(obj, new_job_id()))
             obj = first
+        record = read_record(obj)
+        if record is not None and record.preview and HELD_MESH not in obj:
+            raise Refusal(f"{obj.name!r} is still being made. Wait for it, or cancel its job.")
         own = styles_own_mesh(obj, wanted)
         mode = TEXTURE if own else wanted.mode
         wish = StyleWish(words, mode, round(wanted.strength, 4), wanted.seed, wanted.steps)
@@ -160,7 +164,11 @@ def stylize_mesh(
 def shown_record(obj: "bpy.types.Object") -> ObjectRecord:
     """The record of a result whose recipe repeats the shape that is shown: an in-between or an iteration
     other than the best is no recipe's own result, so its code becomes the recipe's start."""
-    record = result_of(obj)
+    record = read_record(obj)
+    if record is not None and HELD_MESH in obj:  # it shows another style that is still being made
+        record = ObjectRecord(**{**vars(record), "preview": False})
+    else:
+        record = result_of(obj)
     shown = obj.get(object_marks.ITERATION_SHOWN)
     code = record.code
     if shown is not None and 0 <= int(shown) < len(record.codes):
@@ -210,7 +218,8 @@ class ISS_OT_remesh(SessionOperator, bpy.types.Operator):
 
 
 class ISS_OT_show_original(SessionOperator, bpy.types.Operator):
-    """Show the original instead of this look, or its newest look instead of the original"""
+    """Show the original instead of this look, or its newest look instead of the original; without looks, show
+    an original that was left hidden"""
 
     bl_idname, bl_label = "iss.show_original", "Show Original"
     bl_options: ClassVar[set[str]] = {"REGISTER", "UNDO"}
@@ -221,6 +230,9 @@ class ISS_OT_show_original(SessionOperator, bpy.types.Operator):
         if other is None and obj is not None:
             looks = [look for look in addon_styles.looks_of(obj) if look.name in context.view_layer.objects]
             other = looks[-1] if looks else None
+        if obj is not None and other is None and obj.hide_render:
+            addon_styles.set_hidden(obj, False)
+            return
         if obj is None or other is None:
             raise Refusal("The original of this look is not in the file any more.")
         addon_styles.set_hidden(other, False)

@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from . import addon_styles, style_marks
+from . import addon_styles, object_marks, style_marks
 from .object_record import ObjectRecord, read_record
 from .operators_stylize import AUTO, PICTURE, styles_own_mesh
 from .panel_parts import SidebarPanel, draw_text, never_raises, operator, register_classes, unregister_classes
@@ -81,6 +81,8 @@ def draw_looking_back(layout: Any, obj: Any) -> None:
         operator(layout, "iss.show_original", icon="LOOP_BACK")
     elif addon_styles.looks_of(obj):
         operator(layout, "iss.show_original", text="Show Look", icon="LOOP_FORWARDS")
+    elif obj.hide_render and object_marks.ID in obj:
+        operator(layout, "iss.show_original", text="Show Again", icon="HIDE_OFF")
 
 
 CLASSES = (ISS_PT_style,)

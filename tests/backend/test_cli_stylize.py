@@ -143,6 +143,15 @@ def test_a_styled_object_crosses_and_can_be_meshed_finer(table: HandlerTable) ->
     assert "decoder" in repeated.arrays
 
 
+def test_styles_without_settings_take_the_bundles_also_when_refined(table: HandlerTable) -> None:
+    recipe = {**RECIPE, "styles": [{"style": "blue"}]}
+    changes = {"stage2": {"steps": 0}}
+    for name, arrays in (("generate", {}), ("refine", {"code": CODE})):
+        _, reply = _play(table, name, arrays, recipe=recipe, changes=changes)
+        (style,) = reply.fields["recipe"]["styles"]
+        assert style["settings"]["fit_steps"] == QUICK["fit_steps"] and "decoder" in reply.arrays
+
+
 def test_an_own_mesh_crosses(table: HandlerTable) -> None:
     box = trimesh.creation.box().subdivide()
     arrays = {

@@ -78,6 +78,21 @@ def test_styles_chain_and_branch(stage: SimpleNamespace) -> None:
     assert zebra.location.x > icy.location.x + 0.4 and zebra.location.y == icy.location.y
 
 
+def test_styles_queued_for_one_object_stand_side_by_side(stage: SimpleNamespace) -> None:
+    first = stage.make()
+    for style in ("wooden", "zebra"):
+        stage.bpy.context.scene.iss_style.style = style
+        assert stage.ops.stylize() == {"FINISHED"}
+    stage.settle()
+    wooden, zebra = stage.addon_styles.looks_of(first)
+    assert zebra.location.x > wooden.location.x and first.name == "a red chair (original)"
+    assert len(record(stage, zebra).recipe["styles"]) == 1
+    for look in (wooden, zebra):
+        stage.data.objects.remove(look)
+    stage.bpy.context.view_layer.objects.active = first
+    assert stage.ops.show_original() == {"FINISHED"} and not first.hide_get() and not first.hide_render
+
+
 def test_looking_back_and_to_the_original(stage: SimpleNamespace) -> None:
     first = stage.make()
     look = stylize(stage)
@@ -147,6 +162,23 @@ def test_a_preview_shows_on_the_object_and_cancel_takes_it_back(stage: SimpleNam
         stage.settle()
         assert obj.data == mesh and obj.name == name and not obj.hide_get()
     assert len([mesh for mesh in stage.data.meshes if mesh.users]) == 2
+
+
+def test_another_style_can_be_queued_while_one_is_shown(stage: SimpleNamespace) -> None:
+    for obj in (stage.make(), own_box(stage)):
+        stage.bpy.context.view_layer.objects.active = obj
+        wanted = stage.bpy.context.scene.iss_style
+        wanted.style, wanted.output = "slow", "ATTRIBUTE"
+        stage.ops.stylize()
+        stage.pump(lambda obj=obj: "iss_original_mesh" in obj)
+        wanted.style = "zebra"
+        assert stage.ops.stylize() == {"FINISHED"}
+        slow = next(job for job in stage.current.client.jobs if not job.ended)
+        stage.ops.cancel(job_id=slow.id)
+        stage.settle()
+        (look,) = stage.addon_styles.looks_of(obj)
+        assert np.allclose(colors(look), GREEN, atol=1e-4) and obj.hide_get()
+        assert "iss_original_mesh" not in obj and "iss_original_mesh" not in look
 
 
 def test_an_own_mesh_gets_a_picture_and_keeps_its_geometry(stage: SimpleNamespace) -> None:
@@ -235,6 +267,11 @@ def refused(stage: SimpleNamespace, match: str, **changes: Any) -> None:
 def test_what_cannot_be_styled_is_explained(stage: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     obj = stage.make()
     refused(stage, "Type a style", style="  ")
+    known = stage.object_record
+    whole = record(stage, obj)
+    known.write_record(obj, known.ObjectRecord(**{**vars(whole), "preview": True}))
+    refused(stage, "still being made")
+    known.write_record(obj, whole)
     stylize(stage)
     look = stage.bpy.context.view_layer.objects.active
     del look["iss_decoder"]

@@ -128,6 +128,9 @@ class _Crew:
             self._replace(hand, str(error).strip().partition("\n")[0])
             return
         except errors.RayError as error:  # the answer could not be brought here; the worker lives
+            if outcome is None:
+                self._replace(hand, _brief(error))
+                return
             answer = {"error": {"code": "fault", "message": str(error).strip()[-300:], "remedy": ""}}
         if outcome is None:
             hand.facts, hand.failed_starts = dict(answer), 0

@@ -202,7 +202,7 @@ def _weights_source(
         )
     if allow_download:
         return pretrained, None
-    cached = _cached_weights(config)
+    cached = cached_weights(config)
     if cached is None:
         raise BundleError(
             f"The weights {pretrained} of {architecture} are not on this machine.",
@@ -212,13 +212,20 @@ def _weights_source(
     return str(cached), {key: config[key] for key in ("mean", "std") if key in config}
 
 
-def _cached_weights(config: dict[str, Any]) -> Path | None:
+def weight_files(config: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Repository and file names, best first, of an open_clip pretrained configuration; "" where it has none.
+
+    open_clip's convention: "owner/name/file", or "owner/name/" for its default file names.
+    """
+    repository, _, name = config.get("hf_hub", "").rpartition("/")
+    return repository, (str(Path(name).with_suffix(".safetensors")), name) if name else _DEFAULT_NAMES
+
+
+def cached_weights(config: dict[str, Any]) -> Path | None:
     """The weights file of an open_clip pretrained configuration, if an earlier download left it here."""
     from huggingface_hub import try_to_load_from_cache
 
-    # open_clip's convention: "owner/name/file", or "owner/name/" for its default file names.
-    repository, _, name = config.get("hf_hub", "").rpartition("/")
-    names = (str(Path(name).with_suffix(".safetensors")), name) if name else _DEFAULT_NAMES
+    repository, names = weight_files(config)
     for candidate in names if repository else ():
         found = try_to_load_from_cache(repo_id=repository, filename=candidate)
         if isinstance(found, str):

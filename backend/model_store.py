@@ -129,26 +129,27 @@ def download(model: KnownModel, folder: Path | None = None) -> Generator[tuple[i
     if not model.url:
         raise CheckpointError(
             f"{model.title}: its authors give no address of the file itself.",
-            remedy=f"Fetch it by hand from {model.page}, then: models install {model.name} --file FILE.",
+            remedy=f"Fetch it by hand from {model.page} and give the file (in Blender: From File; else "
+            f"`models install {model.name} --file FILE`).",
         )
-    folder = folder or STORE / "downloads"
-    path = folder / f"{model.name}{Path(model.url).suffix}"
-    if path.is_file():
-        return path
+    found = downloaded(model, folder)
+    if found is not None:
+        return found
+    path = _download_path(model, folder)
     part, note = path.with_suffix(".part"), path.with_suffix(".part.json")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         done, total = yield from _fetch(model.url, part, note)
     except (urllib.error.URLError, HTTPException, OSError) as error:
         kept = part.stat().st_size if part.is_file() else 0
         raise CheckpointError(
             f"The download of {model.name} stopped after {kept / 1e6:.1f} MB: {error}.",
-            remedy="Run the same command again; it goes on where it stopped.",
+            remedy="Run it again; it goes on where it stopped.",
         ) from error
     if total and done != total:
         raise CheckpointError(
             f"The download of {model.name} ended after {done} of {total} bytes.",
-            remedy="Run the same command again; it goes on where it stopped.",
+            remedy="Run it again; it goes on where it stopped.",
         )
     note.unlink(missing_ok=True)
     try:
@@ -158,6 +159,16 @@ def download(model: KnownModel, folder: Path | None = None) -> Generator[tuple[i
         raise
     part.rename(path)
     return path
+
+
+def downloaded(model: KnownModel, folder: Path | None = None) -> Path | None:
+    """The file of an earlier download into `folder` (the store's own) that came to its end."""
+    path = _download_path(model, folder)
+    return path if model.url and path.is_file() else None
+
+
+def _download_path(model: KnownModel, folder: Path | None) -> Path:
+    return (folder or STORE / "downloads") / f"{model.name}{Path(model.url).suffix}"
 
 
 def check_known(path: Path, model: KnownModel) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backend.errors import IssError, MemoryShortError
-from backend.handlers import HandlerTable, Reply, Request, Update
+from backend.handlers_request import HandlerTable, Reply, Request, Update
 from iss_blender import protocol
 from iss_blender.protocol import Fields, Frame, FrameReader, ProtocolError
 

@@ -29,8 +29,8 @@ from backend.whitening import Whitening
 
 VIEWS, CAPTIONS = 3, 4
 """Views and captions of each shape that stage 1 uses."""
-_PART = 64
-"""Shapes that are encoded at a time."""
+_PART = 16
+"""Shapes that are encoded at a time: seconds with a large CLIP, so that a cancel is heard."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def fill_cache(cache: Path, count: int, encode: Callable[[np.ndarray], dict[str,
     parts = []
     for start in range(0, count, _PART):
         shapes = np.arange(start, min(start + _PART, count))
-        part = cache.with_name(f"{cache.stem}-part-{start}.safetensors")
+        part = cache.with_name(f"{cache.stem}-part-{start}-{start + len(shapes)}.safetensors")
         if not part.exists():
             _save_whole(encode(shapes), part)
         parts.append(part)

@@ -68,7 +68,7 @@ def test_a_configuration_that_contradicts_the_vocabulary_is_refused() -> None:
 
 def test_open_clip_names_are_checked_and_nothing_is_fetched_unasked(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("backend.clip_encoder._cached_weights", lambda config: None)
+    monkeypatch.setattr("backend.clip_encoder.cached_weights", lambda config: None)
     with pytest.raises(BundleError, match="no architecture 'ViT-B-33'"):
         build_open_clip("ViT-B-33", "openai")
     with pytest.raises(BundleError, match="neither a file nor a pretrained tag"):

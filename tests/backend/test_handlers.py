@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from backend.errors import ImageError, IssError, PromptError, SettingError
-from backend.handlers import HandlerTable, Reply, Request, Update, handler_table
+from backend.handlers import handler_table
+from backend.handlers_request import HandlerTable, Reply, Request, Update
 from iss_blender import protocol
 from tests.backend.tiny_bundle import CODE_SIZE, RADIUS, write_tiny_bundle
 

@@ -17,7 +17,7 @@ import pytest
 
 from backend import server
 from backend.errors import PromptError
-from backend.handlers import Handler, HandlerTable, Reply, Request, Steps, Update
+from backend.handlers_request import Handler, HandlerTable, Reply, Request, Steps, Update
 from backend.server import describe_problem, serve
 from iss_blender import protocol
 from iss_blender.protocol import Frame, FrameReader, encode_frame
@@ -372,7 +372,7 @@ from backend.cli_serve import claim_standard_streams
 descriptors = claim_standard_streams()
 print("rubbish from Python", flush=True)
 os.system("echo rubbish from a child; cat")
-from backend.handlers import HandlerTable, Reply, Update
+from backend.handlers_request import HandlerTable, Reply, Update
 from backend.server import serve
 
 def hold(request):

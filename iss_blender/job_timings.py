@@ -94,10 +94,15 @@ def _key(name: str, params: Fields, device: str) -> str:
     return f"{name}|{recipe.get('bundle', '')}|{device}|{styles}|{params.get('preset', '')}"
 
 
-def _counts(settings: Fields) -> dict[str, int]:
+def _counts(settings: Any) -> dict[str, int]:
     """Counts per phase that settings, or changes of them, name."""
-    named = {phase: settings.get(group, {}).get(field) for phase, (group, field) in _SETTINGS.items()}
-    return {phase: count for phase, count in named.items() if isinstance(count, int)}
+    counts = {}
+    for phase, (group, field) in _SETTINGS.items():
+        values = settings.get(group) if isinstance(settings, dict) else None
+        count = values.get(field) if isinstance(values, dict) else None
+        if isinstance(count, int):
+            counts[phase] = count
+    return counts
 
 
 def _read(path: Path) -> dict[str, Fields]:

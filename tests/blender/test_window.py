@@ -31,7 +31,7 @@ bpy.ops.wm.save_userpref()
 """
 SENTENCES = {
     "03_foreign_folder": "holds other files",
-    "04_folder_not_writable": "cannot be written",
+    "04_disk_full": "GB are free",
     "05_no_python": "Install a 64-bit Python",
     "05_debian_without_venv": "python3-venv",
     "06_step_failed": "Check the internet connection",

@@ -92,7 +92,7 @@ def before_the_set_up() -> Iterator[float]:
     yield from show("03_foreign_folder")
     preferences().environment_folder = "/proc/nowhere"
     press("set_up")
-    yield from show("04_folder_not_writable")
+    yield from show("04_disk_full")
     preferences().environment_folder = str(OUT / "environment")
     for name, python in (("05_no_python", "/usr/bin/false"), ("05_debian_without_venv", "")):
         preferences().base_python = python

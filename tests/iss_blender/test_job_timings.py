@@ -76,3 +76,15 @@ def test_a_damaged_file_is_an_empty_one(tmp_path: Path, text: str) -> None:
 def test_a_disk_that_refuses_costs_the_estimate_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     JobTimings(tmp_path / "file" / "timings.json").note("generate", params(), "auto", run(FIRST), cold=True)
+
+
+@pytest.mark.parametrize("settings", [None, [], {"stage2": 3}, {"stage2": {"steps": "many"}}])
+def test_odd_settings_in_a_recipe_change_nothing(tmp_path: Path, settings: Any) -> None:
+    timings = JobTimings(tmp_path / "timings.json")
+    odd = {"recipe": {"bundle": "starter", "settings": settings}, "preset": "normal"}
+    timings.note("generate", odd, "auto", run(FIRST), cold=True)
+    assert timings.expected("generate", odd, "auto", cold=False) == {
+        "propose": 4.0,
+        "guide": 6.0,
+        "mesh": 2.0,
+    }

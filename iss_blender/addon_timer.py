@@ -37,12 +37,14 @@ def tick() -> float | None:
 
 
 def redraw() -> None:
-    """Draw the sidebars of all 3D views again."""
+    """Draw the sidebars of all 3D views again, and the preferences."""
     global _last_redraw
     _last_redraw = time.monotonic()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
+            elif area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI":
                         region.tag_redraw()
@@ -71,6 +73,11 @@ def _tick(session: sessions.Session) -> None:
     if session.setup_ended:
         session.setup_ended = False
         settings.apply_preferences()
+        changed = True
+    chosen_model = session.models.take_choice(session.file)
+    if chosen_model:
+        for scene in {window.scene for window in bpy.context.window_manager.windows} or {bpy.context.scene}:
+            scene.iss.bundle = chosen_model
         changed = True
     if session.scene_work and not addon_scene.is_hands_on():
         changed = addon_scene.carry_out_one(session) or changed

@@ -7,6 +7,7 @@ import bpy
 from . import jobs
 from . import session as sessions
 from .job_requests import Place
+from .panel_models import draw_work
 from .panel_parts import (
     SidebarPanel,
     draw_progress,
@@ -104,6 +105,7 @@ def draw_ready(layout: Any, context: Any, session: Session) -> None:
     if chosen.variations > 1:
         layout.prop(chosen, "board")
     draw_generate(layout, context, session)
+    draw_work(layout, context, session)
     draw_queue(layout, context, session)
     draw_messages(layout, context, session)
 

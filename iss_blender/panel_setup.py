@@ -7,6 +7,7 @@ import bpy
 from . import jobs, settings
 from . import session as sessions
 from .operators_backend import OFFLINE, OFFLINE_REMEDY
+from .panel_models import draw_models
 from .panel_parts import (
     LONGEST_LINE,
     SidebarPanel,
@@ -166,6 +167,8 @@ def draw_preferences(chosen: Any, context: Any) -> None:
         column.label(text=f"{problem.message} {problem.remedy}", icon="INFO")
     if chosen.source == settings.MANAGED:
         column.operator("iss.set_up", icon="IMPORT")
+    if session is not None:
+        draw_models(layout, context, session)
 
 
 CLASSES = (ISS_PT_backend,)

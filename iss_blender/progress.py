@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from .model_list import MODEL_JOBS
 from .protocol import Fields
 
 PHASES = ("start", "load", "propose", "guide", "mesh", "import")
@@ -12,6 +13,8 @@ STYLED_PHASES = ("start", "load", "propose", "guide", "mesh", "stylize", "remesh
 """Of a prompt whose recipe holds styles. "remesh" is a mesh phase that comes after stylizing."""
 STYLE_PHASES = ("start", "load", "mesh", "stylize", "remesh", "import")
 """Of a job that styles what is there."""
+MODEL_PHASES = ("start", "download", "load", "shapes", "encode", "align", "convert", "write")
+"""Of jobs about models; each goes through some of them."""
 TITLES = {
     "start": "Starting",
     "load": "Loading the model",
@@ -22,10 +25,18 @@ TITLES = {
     "remesh": "Building the mesh",
     "import": "Placing it in the scene",
     "verify": "Checking files",
+    "download": "Downloading",
+    "shapes": "Making shapes to learn from",
+    "encode": "Looking at them",
+    "align": "Learning how words fit shapes",
+    "convert": "Reading the file",
+    "write": "Writing the model",
+    "remove": "Removing it",
 }
 _USUAL_SECONDS = {
     "start": 0.0, "load": 2.0, "propose": 3.0, "guide": 15.0, "mesh": 4.0, "stylize": 12.0, "remesh": 1.0,
-    "import": 0.2,
+    "import": 0.2, "download": 120.0, "shapes": 300.0, "encode": 200.0, "align": 150.0, "convert": 10.0,
+    "write": 5.0,
 }  # fmt: skip
 """Only their ratios count, until a first job was timed."""
 _LEAST_ELAPSED_S = 0.4
@@ -121,8 +132,8 @@ class JobClock:
         """One line: phase, iteration, score, remaining time."""
         parts = [self.title]
         if self.total > 1:
-            per_cent = self.phase in ("mesh", "remesh")
-            parts[0] += f" {self.step}%" if per_cent else f" {self.step}/{self.total}"
+            per_cent, unit = self.phase in ("mesh", "remesh"), " MB" if self.phase == "download" else ""
+            parts[0] += f" {self.step}%" if per_cent else f" {self.step}/{self.total}{unit}"
         if self.score is not None:
             parts.append(f"score {self.score:.3f}")
         remaining = self.remaining_s
@@ -142,6 +153,8 @@ def phases_of(name: str, params: Fields) -> tuple[str, ...]:
     """The phases of a request."""
     if name.startswith("stylize"):
         return STYLE_PHASES
+    if name in MODEL_JOBS:
+        return MODEL_PHASES
     recipe = params.get("recipe")
     return STYLED_PHASES if isinstance(recipe, dict) and recipe.get("styles") else PHASES
 

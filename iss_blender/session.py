@@ -18,6 +18,7 @@ from .environment import Event as SetupEvent
 from .job_requests import JobRequest, Place
 from .job_timings import JobTimings
 from .journal import Entry, Journal, JournalError, new_job_id
+from .model_list import ModelList
 from .progress import JobClock, phases_of
 from .prompts import PromptHistory
 from .protocol import Array, Fields, ProtocolError
@@ -89,6 +90,7 @@ class Session:
         self.trouble: Trouble | None = None
         self.device, self.devices = "", ["auto"]
         self.bundles: list[Fields] = []
+        self.models = ModelList()
         self.scene_work: deque[SceneWork] = deque()
         self.placed: set[str] = set()
         """Jobs whose results are in the open file, which is not saved with them yet."""
@@ -360,6 +362,7 @@ class Session:
         return bool(events) or self.setup_ended
 
     def _take(self, event: jobs.ClientEvent) -> None:
+        self.bundles = self.models.take(event) or self.bundles
         if isinstance(event, jobs.BackendReady):
             self.device, self.bundles = event.hello.device, event.hello.bundles
             self._cold_job = ""

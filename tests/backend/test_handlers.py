@@ -32,7 +32,7 @@ def table(folder: Path) -> HandlerTable:
 
 
 def play(
-    table: HandlerTable, name: str, arrays: dict[str, Any] | None = None, **params: Any
+    table: HandlerTable, name: str, arrays: dict[str, Any] | None = None, /, **params: Any
 ) -> tuple[list[Update], Reply]:
     """Run a handler to its end; everything must be able to cross the pipe."""
     steps = table.handlers[name](Request("j", name, params, arrays or {}))

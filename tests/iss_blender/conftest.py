@@ -56,8 +56,8 @@ def addon(blender: Any) -> Iterator[SimpleNamespace]:
     addon_utils.enable(EXTENSION, default_set=True)
     names = (
         "addon", "addon_own_mesh", "addon_scene", "addon_styles", "addon_timer", "jobs", "job_requests",
-        "object_marks", "object_record", "operators_stylize", "style_marks", "panel", "panel_stylize",
-        "panel_parts", "panel_results", "panel_setup", "session", "settings",
+        "object_marks", "object_record", "operators_stylize", "style_marks", "panel", "panel_models",
+        "panel_stylize", "panel_parts", "panel_results", "panel_setup", "session", "settings",
     )  # fmt: skip
     yield SimpleNamespace(bpy=blender, **{name: module(name) for name in names})
     addon_utils.disable(EXTENSION, default_set=True)

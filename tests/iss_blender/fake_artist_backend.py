@@ -15,7 +15,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from iss_blender import protocol
+from iss_blender.model_list import MODEL_JOBS
 from iss_blender.protocol import Array, Fields, Frame, FrameReader
+from tests.iss_blender.fake_models import FakeModels
 
 CODE_SIZE = 4
 YELLOW, GREEN = (1.0, 1.0, 0.0), (0.0, 0.8, 0.0)
@@ -60,6 +62,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.reader = FrameReader()
+        self.models = FakeModels(self.send, self.receive)
 
     def send(self, frame: Frame) -> None:
         view = memoryview(protocol.encode_frame(frame))
@@ -76,7 +79,7 @@ class Backend:
 
     def serve(self) -> None:
         hello = {"protocol": protocol.PROTOCOL_VERSION, "backend_version": "fake", "device": "cpu"}
-        self.send(protocol.event("", protocol.HELLO, {**hello, "bundles": [{"name": "starter"}]}))
+        self.send(protocol.event("", protocol.HELLO, {**hello, **self.models.lists()}))
         self.send(protocol.event("", "device", {"device": "Fake device", "devices": ["auto", "cpu", "cuda"]}))
         while True:
             frame = self.receive()
@@ -87,6 +90,8 @@ class Backend:
         name, params = frame.fields["name"], frame.fields["params"]
         if name in (protocol.CONFIGURE, "free_memory"):
             self.send(Frame(protocol.RESULT, frame.id))
+        elif name in MODEL_JOBS:
+            self.models.answer(frame)
         elif name == "doctor":
             check = {"name": "device", "passed": True, "detail": "Fake device", "remedy": ""}
             self.send(protocol.event(frame.id, "check", {"check": check}))

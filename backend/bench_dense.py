@@ -24,8 +24,8 @@ from backend.svr.base import Field, SvrModel
 
 BLOCK = 8192
 """Grid points per decoder call."""
-MARCH_STEPS = 128
-"""Steps along every ray, as in the paper, where the settings do not ask for more."""
+MARCH_STEPS, SECANT_STEPS = 128, 8
+"""Steps along every ray and at every hit, as in the paper, where the settings do not ask for more."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def guide_densely(case: BenchCase, svr: SvrModel, cameras: Cameras) -> DenseGuid
 
 def dense_settings(case: BenchCase) -> RenderSettings:
     """How the dense path renders: every ray in even steps, no grid."""
-    return case.render.replace(grid_resolution=0, march_steps=max(MARCH_STEPS, case.render.march_steps))
+    return case.render.replace(
+        grid_resolution=0,
+        march_steps=max(MARCH_STEPS, case.render.march_steps),
+        secant_steps=max(SECANT_STEPS, case.render.secant_steps),
+    )
 
 
 def style_densely(case: BenchCase, field: Field, cameras: Cameras, background: Tensor) -> Tensor:

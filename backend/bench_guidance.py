@@ -18,8 +18,8 @@ from backend.text_guidance import GRID_AGE, guidance_loss, guide
 
 FASTER = "bfloat16"
 """Precision of CLIP in the best case; geometry stays in float32."""
-SAME_SURFACE = 2e-3
-"""Depths that differ by less, in units of the cube, are of the same piece of surface."""
+SAME_SURFACE = 5e-4
+"""Depths that differ by less, in units of the cube, are of the same point of the surface."""
 MESHED = 128
 """Cells per axis of the mesh in the job whose memory is watched."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from backend.bridges import Bridges, build_bridges, find_bridges
 from backend.config import MeshSettings
+from backend.device import is_out_of_memory
 from backend.errors import EmptyShapeError, MemoryShortError, NumericalError
 from backend.mesh import TriMesh
 from backend.sparse_grid import SparseGrid, grid_points, relay, sample_grid
@@ -99,7 +100,9 @@ class _Probe:
             try:
                 with torch.no_grad():
                     answer = function(chunk[None].to(self._device))[0].float().cpu()
-            except torch.OutOfMemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 if self._chunk <= SMALLEST_CHUNK:
                     raise MemoryShortError(
                         f"Evaluating {self._chunk} points needs more memory than is free.",

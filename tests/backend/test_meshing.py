@@ -236,11 +236,14 @@ def test_closing_the_generator_cancels():
     assert field.asked == asked < 65**3
 
 
-def test_short_memory_halves_the_chunks_and_ends_in_an_explained_error():
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), RuntimeError("can't allocate memory: 9 bytes")]
+)
+def test_short_memory_halves_the_chunks_and_ends_in_an_explained_error(error):
     def small_machine(limit):
         def function(p):
             if p.shape[1] > limit:
-                raise torch.OutOfMemoryError("out of memory")
+                raise error
             return ball()(p)
 
         return function

@@ -147,6 +147,9 @@ def describe(report: dict[str, Any]) -> str:
         f"{stylize['dense_iteration_s']:.3g} s ({stylize['dense_measured']}), "
         f"ratio {report['stylize_ratio']:.3g}",
     ]
+    if report["device"].startswith("cpu"):
+        ratio = stage2["ratio_of_processor_time"]
+        lines.append(f"ratio of processor time, which other programs disturb less: {ratio:.3g}")
     for cells, row in report["meshing"].items():
         lines.append(
             f"meshing at {cells}: {row['ours_s']:.3g} s against {row['dense_s']:.3g} s "

@@ -1,6 +1,7 @@
 """Stage 2 measured: one iteration and the whole, our path against the dense one, and how far they differ."""
 
 import math
+import time
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def first_grid(case: BenchCase) -> OccupancyGrid | None:
     )
 
 
-def measure_guidance(case: BenchCase, dense_share: float, repeats: int = 3) -> dict[str, Any]:
+def measure_guidance(case: BenchCase, dense_share: float, repeats: int = 2) -> dict[str, Any]:
     """Seconds, evaluations, FLOP/s, memory and differences of stage 2.
 
     dense_share: of the views on which the dense path really runs, at least one; its seconds are scaled up
@@ -81,7 +82,9 @@ def measure_guidance(case: BenchCase, dense_share: float, repeats: int = 3) -> d
     chosen = cameras[: max(1, round(dense_share * len(cameras)))]
     share = len(chosen) / len(cameras)
     counter = Counter()
+    begun = time.process_time()
     seconds, dense = timed(lambda: guide_densely(case, CountedModel(case.svr, counter), chosen), case.device)
+    processor_s = (time.process_time() - begun) / share
     whole = seconds / share
     field, points = case.svr.field(case.code[None]).detach(), case.code.new_zeros(1, 8, 3)
     per_point = count_flops(lambda: field.occupancy(points)) / 8
@@ -98,6 +101,8 @@ def measure_guidance(case: BenchCase, dense_share: float, repeats: int = 3) -> d
             "ours_whole_s": job["stage2_whole_s"],
             "ours_whole": f"{stage2.steps} iterations, each judged on {stage2.evaluation_views} views",
             "dense_iteration_s": whole,
+            "dense_processor_s": processor_s,
+            "ratio_of_processor_time": processor_s / ours["float32"]["processor_s"],
             "dense_measured_s": seconds,
             "dense_measured_share": share,
             "dense_measured": f"{len(chosen)} of {len(cameras)} views, every ray of them; scaled by views",
@@ -116,7 +121,9 @@ def _measure_ours(case: BenchCase, cameras: Cameras, precision: str, repeats: in
     run.step()  # the first call pays for what later ones find ready
     flops = count_flops(run.step)
     counter.evaluations = 0
+    begun = time.process_time()
     seconds, _ = timed(run.step, case.device, repeats)
+    processor_s = (time.process_time() - begun) / repeats
     evaluations, hits = counter.evaluations / repeats, run.hits
     if case.render.grid_resolution:
         # Every GRID_AGE-th iteration builds its grid anew: its share belongs to each.
@@ -127,9 +134,11 @@ def _measure_ours(case: BenchCase, cameras: Cameras, precision: str, repeats: in
             case.device,
         )
         seconds += building / GRID_AGE
+        processor_s += building / GRID_AGE
         evaluations += counter.evaluations / GRID_AGE
     return {
         "iteration_s": seconds,
+        "processor_s": processor_s,
         "evaluations": round(evaluations),
         "hits": hits,
         "evaluations_per_hit": evaluations / max(1, hits),

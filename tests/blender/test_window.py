@@ -89,8 +89,9 @@ def test_an_artist_makes_improves_stops_and_cancels(tmp_path: Path) -> None:
     (result,) = seen["objects"]
     assert result["name"] == result["prompt"] == "a red chair with a high back"
     assert result["size"][2] == pytest.approx(1.1, rel=1e-5) and result["location"][2] == 0
-    # Stage 1's shape was in the scene before any tuning was done, and the result replaced it.
-    assert (seen["first_mesh_phase"], seen["first_step"]) == ("guide", 0)
+    # Stage 1's shape was in the scene as tuning began (its first step may be told in the same tick), and the
+    # result replaced it.
+    assert seen["first_mesh_phase"] == "guide" and seen["first_step"] <= 1
     assert seen["first_faces"] != result["faces"]
     at, best = seen["slider_at"]
     assert at == best and seen["slider_moved_mesh"]

@@ -23,6 +23,7 @@ from backend.cli_evaluate_parts import (
     load,
     make_measures,
     say,
+    warn_of_few,
     write_report,
 )
 from backend.errors import SettingError
@@ -100,6 +101,7 @@ def _run_table(arguments: argparse.Namespace) -> int:
     shown_keys = [*_SHOWN]
     if measurement is not None:
         measures = measurement.figures()
+        warn_of_few(measures)
         for name, own in measures.pop("categories").items():
             report["categories"][name] = {**own, **report["categories"][name]}
         report |= {name: measures.pop(name) for name in FIGURES} | {"measures": measures}

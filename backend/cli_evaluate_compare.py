@@ -18,6 +18,7 @@ from backend.cli_evaluate_parts import (
     make_measures,
     say,
     sizes_of,
+    warn_of_few,
     write_report,
 )
 from backend.errors import SettingError
@@ -146,6 +147,8 @@ def _judge_all(
         table = write_comparison(arguments.out, rows, judged)
         reports = {one.name: one.report for one in judged}
         write_report(arguments.out, {**facts, "methods": reports})
+    if measured:
+        warn_of_few(judged[0].report["measures"])
     sys.stdout.write(f"{table}{arguments.out}\n")
     return 0
 

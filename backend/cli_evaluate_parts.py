@@ -155,6 +155,12 @@ def judging_clip(arguments: argparse.Namespace, bundle: "Bundle") -> "ClipEncode
     return load(arguments, arguments.judge_clip)[0].clip if arguments.judge_clip else bundle.clip
 
 
+def warn_of_few(measures: Mapping[str, Any]) -> None:
+    """Say so where FID and FPD come from too few results to mean much."""
+    if not measures["enough_for_frechet"]:
+        say("FID and FPD of so few results are mostly bias: compare them only within this table.")
+
+
 def write_report(folder: Path, report: Mapping[str, Any], sheet: Any = None) -> None:
     """Write report.json, and sheet.png where there is one."""
     from backend.output_file import write_file

@@ -3,6 +3,7 @@
 A `Measurement` takes results one by one, and gives the figures of all and of each category.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,10 +73,22 @@ class Measurement:
             **self._summary(self._seen, right, names or list(CATEGORIES), whole=True),
             "true": self._true(names or list(CATEGORIES)),
             "chance": {"r_precision": round(1 / max(prompts, 1), 4)},
+            "enough_for_frechet": self._enough(),
             "empty": sum(seen.images is None for seen in self._seen),
             "categories": by_category,
             "record": self._ruler.record,
         }
+
+    def _enough(self) -> bool:
+        """Whether both covariances have full rank; FID and FPD are mostly bias otherwise."""
+        there = [seen for seen in self._seen if seen.images is not None and seen.points is not None]
+        if not there:
+            return False
+        images, points = there[0].images, there[0].points
+        assert images is not None and points is not None
+        return len(there) * len(images) >= least_samples(images.shape[1]) and len(there) >= least_samples(
+            len(points)
+        )
 
     def _look(self, row: PromptRow, mesh: TriMesh) -> _Seen:
         ruler, settings = self._ruler, self._ruler.settings
@@ -143,10 +156,14 @@ class Measurement:
         return _distance(features, lambda: self._ruler.nets.of_points(sets), whole=whole)
 
     def _true(self, categories: list[str]) -> dict[str, Any]:
-        """The Frechet distances of fresh true shapes, as many as results where there are so many."""
+        """The Frechet distances of fresh true shapes, as many of each category as results where there are so
+        many: what a perfect model would get from so few."""
         fresh, true = _of(self._ruler.fresh, categories), _of(self._ruler.true, categories)
+        asked = Counter(seen.row.category for seen in self._seen)
+        unnamed = -(-asked[""] // len(categories))  # spread evenly, rounded up
         keep = np.zeros(len(fresh), dtype=bool)
-        keep[np.random.default_rng(0).permutation(len(fresh))[: len(self._seen)]] = True
+        for name in categories:
+            keep[np.flatnonzero(fresh.categories == name)[: asked[name] + unnamed]] = True
         chosen = fresh[keep]
         if not len(chosen):
             return {"shapes": 0, "fid": None, "fpd": None}

@@ -79,6 +79,7 @@ def test_true_shapes_measure_better_than_wrong_ones(ruler: Ruler) -> None:
         np.mean([own["clip"] for own in right["categories"].values()]), abs=1e-3
     )
     assert right["chance"] == {"r_precision": 0.5} and right["true"]["shapes"] == 4
+    assert not right["enough_for_frechet"]  # 10 point sets for 32 features
 
 
 def test_empty_results_count_and_do_not_stop_the_figures(ruler: Ruler) -> None:

@@ -4,7 +4,7 @@ stops a second job early, cancels a third one."""
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 

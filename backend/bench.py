@@ -7,6 +7,7 @@ runs on a share of its views and grid points and is scaled up; the report says h
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from backend.bench_case import BenchCase
 
 DENSE_SHARE = 0.1
+PARTS = ("whole", "stage2", "texture", "meshing", "start")
+"""What can be measured: a whole stage 2 and its memory, its iteration against the dense one, the others."""
 FLOORS = {
     "stage2_ratio_fp32": (30.0, ">="),
     "stage2_ratio_best": (60.0, ">="),
@@ -40,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dense-share", type=float, default=DENSE_SHARE, metavar="S",
         help=f"share of the dense path that is really run, the rest is scaled; 1.0 runs all ({DENSE_SHARE})",
     )  # fmt: skip
+    add("--parts", metavar="A,B", default=",".join(PARTS), help="measure only these of %(default)s")
     add("--json", type=Path, metavar="FILE", help="write the whole report")
     add("--plot", type=Path, metavar="FILE", help="measure the sweep over hits too, and draw it as a PNG")
 
@@ -50,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingError(
             f"--dense-share is {arguments.dense_share}.", remedy="Choose it above 0 and at most 1."
         )
+    parts = tuple(arguments.parts.split(","))
+    if set(parts) - set(PARTS):
+        raise SettingError(f"--parts is {arguments.parts!r}.", remedy=f"Name some of {','.join(PARTS)}.")
     if arguments.size == "paper" and arguments.bundle:
         raise SettingError("The paper's size is not a bundle's.", remedy="Leave out --size or --bundle.")
     from backend.bench_case import load_case
@@ -60,9 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     size = arguments.size or ("starter" if arguments.bundle else "paper")
     bundle = arguments.bundle or "starter"
     case = load_case(size, bundle, device)
-    report = measure(
-        case, arguments.dense_share, cold=[size, bundle, str(device)], sweep=arguments.plot is not None
-    )
+    cold = [size, bundle, str(device)]
+    report = measure(case, arguments.dense_share, parts=parts, cold=cold, sweep=arguments.plot is not None)
     if arguments.plot is not None:
         from backend.bench_sweep import draw_sweep
 
@@ -79,13 +85,14 @@ def measure(
     case: "BenchCase",
     dense_share: float,
     *,
+    parts: Sequence[str] = PARTS,
     cold: list[str] | None = None,
     sweep: bool = False,
     resolutions: tuple[int, ...] = (128, 256),
     compared: int = 64,
 ) -> dict[str, Any]:
-    """The whole report. cold: size, bundle and device for a fresh process, None measures no cold start."""
-    from backend.bench_guidance import measure_guidance
+    """The report of some of PARTS. cold: size, bundle, device for fresh processes; None measures no start."""
+    from backend.bench_guidance import measure_guidance, measure_whole
     from backend.bench_start import measure_cold_start, measure_serve
     from backend.bench_surface import measure_meshing, measure_stylize
     from backend.device import describe_device, versions
@@ -96,11 +103,19 @@ def measure(
         "versions": versions(),
         "dense_share": dense_share,
         "settings": {part: getattr(case.settings, part).to_dict() for part in ("render", "stage2")},
-        **measure_guidance(case, dense_share),
-        **measure_stylize(case, dense_share),
-        **measure_meshing(case, dense_share, resolutions, compared),
     }
-    if cold is not None:
+    if "whole" in parts:
+        report |= measure_whole(case)
+    if "stage2" in parts:
+        report |= measure_guidance(case, dense_share)
+    if "whole" in parts and "stage2" in parts:
+        dense = case.settings.stage2.steps * report["stage2"]["dense_iteration_s"]
+        report["stage2_whole_ratio"] = dense / report["whole"]["ours_s"]
+    if "texture" in parts:
+        report |= measure_stylize(case, dense_share)
+    if "meshing" in parts:
+        report |= measure_meshing(case, dense_share, resolutions, compared)
+    if "start" in parts and cold is not None:
         report["cold_start_s"] = measure_cold_start(cold)
         if cold[0] != "paper":
             report["serve"] = measure_serve(cold[1])
@@ -113,57 +128,75 @@ def measure(
 
 def describe(report: dict[str, Any]) -> str:
     """The report as lines for a reader, each figure beside its floor."""
-    stage2, stylize = report["stage2"], report["stylize"]
     lines = [f"{report['case']} on {report['device']}"]
     if report["dense_share"] < 1:
         lines.append(
             "The dense path was NOT run whole: its seconds are scaled from the shares told below "
             "(--dense-share 1.0 runs all)."
         )
-    for name, (floor, sign) in FLOORS.items():
-        if name not in report:
-            continue
-        limit = floor
-        if report["case"] != "paper":
-            if name != "peak_memory_mb":  # the other floors are set for the paper's size
-                lines.append(f"{'':8}{name}: {report[name]:.4g}")
-                continue
-            limit = STARTER_MEMORY_MB
-        reached = report[name] >= limit if sign == ">=" else report[name] <= limit
-        lines.append(f"{'reached' if reached else 'MISSED':8}{name}: {report[name]:.4g} ({sign} {limit:g})")
-    peak = report["peak_flops_per_s"]["float32"]
-    for precision, ours in stage2["ours"].items():
+    lines += _floor_lines(report)
+    if "stage2" in report:
+        lines += _stage2_lines(report)
+    if "whole" in report:
+        whole = report["whole"]
+        lines.append(f"whole stage 2: {whole['ours_s']:.3g} s ({whole['ours']})")
+    if "stage2_whole_ratio" in report:
+        lines.append(f"ratio to as many dense iterations, not judged: {report['stage2_whole_ratio']:.3g}")
+    if "stylize" in report:
+        stylize = report["stylize"]
         lines.append(
-            f"stage 2 iteration, ours, CLIP in {precision}: {ours['iteration_s']:.3g} s, "
-            f"{ours['evaluations']} evaluations, {ours['hits']} hits, {ours['flops_per_s'] / 1e9:.3g} GFLOP/s"
+            f"texture iteration: {stylize['ours_iteration_s']:.3g} s against "
+            f"{stylize['dense_iteration_s']:.3g} s ({stylize['dense_measured']}), "
+            f"ratio {report['stylize_ratio']:.3g}"
         )
-    lines += [
-        f"stage 2 iteration, dense: {stage2['dense_iteration_s']:.3g} s ({stage2['dense_measured']}), "
-        f"{stage2['dense_evaluations']} evaluations, {stage2['dense_flops_per_s'] / 1e9:.3g} GFLOP/s",
-        f"machine's matrix product in float32: {peak / 1e9:.3g} GFLOP/s",
-        f"whole stage 2: {stage2['ours_whole_s']:.3g} s ({stage2['ours_whole']}), "
-        f"ratio {report['stage2_whole_ratio']:.3g} (dense: {stage2['dense_whole']})",
-        f"texture iteration: {stylize['ours_iteration_s']:.3g} s against "
-        f"{stylize['dense_iteration_s']:.3g} s ({stylize['dense_measured']}), "
-        f"ratio {report['stylize_ratio']:.3g}",
-    ]
-    if report["device"].startswith("cpu"):
-        ratio = stage2["ratio_of_processor_time"]
-        lines.append(f"ratio of processor time, which other programs disturb less: {ratio:.3g}")
-    for cells, row in report["meshing"].items():
+    for cells, row in report.get("meshing", {}).items():
         lines.append(
             f"meshing at {cells}: {row['ours_s']:.3g} s against {row['dense_s']:.3g} s "
             f"({row['dense_measured']}), {row['ours_evaluations']} against {row['dense_evaluations']} "
             "evaluations"
         )
-    lines.append(
-        f"gradient cosine where both paths see one surface: {report['surface_gradient_cosine']:.4g} "
-        f"(pixels in which only one sees any: {report['mask_difference']:.2%})"
-    )
-    lines.append(f"Chamfer distance at {report['chamfer_cells']} cells: {report['chamfer_distance']:.3g}")
+    if "chamfer_cells" in report:
+        lines.append(f"Chamfer distance at {report['chamfer_cells']} cells: {report['chamfer_distance']:.3g}")
     if "cold_start_s" in report:
         lines.append(f"cold start to the first judged shape: {report['cold_start_s']:.3g} s")
     if "serve" in report:
         serve = report["serve"]
         lines.append(f"serve: hello after {serve['hello_s']:.3g} s, warm after {serve['warm_s']:.3g} s")
     return "\n".join(lines) + "\n"
+
+
+def _floor_lines(report: dict[str, Any]) -> list[str]:
+    """Each measured figure beside its floor; all floors but memory's are set for the paper's size."""
+    lines = []
+    for name, (floor, sign) in FLOORS.items():
+        if name not in report:
+            continue
+        limit = floor
+        if report["case"] != "paper":
+            if name != "peak_memory_mb":
+                lines.append(f"{'':8}{name}: {report[name]:.4g}")
+                continue
+            limit = STARTER_MEMORY_MB
+        reached = report[name] >= limit if sign == ">=" else report[name] <= limit
+        lines.append(f"{'reached' if reached else 'MISSED':8}{name}: {report[name]:.4g} ({sign} {limit:g})")
+    return lines
+
+
+def _stage2_lines(report: dict[str, Any]) -> list[str]:
+    stage2 = report["stage2"]
+    lines = [
+        f"stage 2 iteration, ours, CLIP in {precision}: {ours['iteration_s']:.3g} s, "
+        f"{ours['evaluations']} evaluations, {ours['hits']} hits, {ours['flops_per_s'] / 1e9:.3g} GFLOP/s"
+        for precision, ours in stage2["ours"].items()
+    ]
+    lines += [
+        f"stage 2 iteration, dense: {stage2['dense_iteration_s']:.3g} s ({stage2['dense_measured']}), "
+        f"{stage2['dense_evaluations']} evaluations, {stage2['dense_flops_per_s'] / 1e9:.3g} GFLOP/s",
+        f"machine's matrix product in float32: {report['peak_flops_per_s']['float32'] / 1e9:.3g} GFLOP/s",
+        f"gradient cosine where both paths see one surface: {report['surface_gradient_cosine']:.4g} "
+        f"(pixels in which only one sees any: {report['mask_difference']:.2%})",
+    ]
+    if report["device"].startswith("cpu"):
+        ratio = stage2["ratio_of_processor_time"]
+        lines.append(f"ratio of processor time, which other programs disturb less: {ratio:.3g}")
+    return lines

@@ -68,6 +68,12 @@ def test_a_sampled_dense_path_says_so(case: BenchCase) -> None:
     assert seconds > 0 and 0.1 < share < 0.4
 
 
+def test_only_the_wanted_parts_are_measured(case: BenchCase) -> None:
+    report = measure(case, 1.0, parts=["meshing"], resolutions=(24,), compared=16)
+    assert "meshing" in report and not {"stage2", "whole", "stylize", "peak_memory_mb"} & set(report)
+    assert "meshing at 24" in describe(report) and "stage 2" not in describe(report)
+
+
 def test_evaluations_are_counted_through_detached_fields(case: BenchCase) -> None:
     counter = Counter()
     field = CountedModel(case.svr, counter).field(case.code[None])
@@ -104,7 +110,11 @@ def test_cost_follows_the_hits_and_the_plot_shows_it(case: BenchCase, tmp_path: 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["--dense-share", "0"], "dense-share"), (["--size", "paper", "--bundle", "x"], "bundle")],
+    [
+        (["--dense-share", "0"], "dense-share"),
+        (["--size", "paper", "--bundle", "x"], "bundle"),
+        (["--parts", "stage2,lunch"], "lunch"),
+    ],
 )
 def test_refusals(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *arguments]) == 2

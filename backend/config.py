@@ -185,7 +185,7 @@ class StylizeSettings(Settings):
     """Of the 3D prior at strength 1 (shape-texture)."""
     white_weight: float = bounded(1.0, 0.0, 1000.0)
     """Of removing what has turned white (shape-texture)."""
-    look_weight: float = bounded(100.0, 0.0, 10_000.0)
+    look_weight: float = bounded(200.0, 0.0, 10_000.0)
     """Of holding the colours near those of the start, at strength 1 (our choice): CLIP's gradient alone goes
     where only CLIP sees a look."""
     flat_share: float = bounded(0.8, 0.0, 1.0)

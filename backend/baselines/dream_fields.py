@@ -30,6 +30,8 @@ from backend.svr.base import Field
 
 _ANNEALED = 0.5
 """Share of the steps over which the transmittance target rises (500 steps in the publication)."""
+_LEVELS = (8, 4, 2, 1)
+"""Sides of the voxel grid over those of the grids that it is the sum of."""
 _NEAR, _FAR = 0.9, 0.9
 """The marched part of a ray reaches so far before and behind the object's centre."""
 
@@ -58,31 +60,48 @@ class DreamSettings(Settings):
 
 
 class GridField(nn.Module, Field):
-    """Density and colour on voxels of the unit cube, between them trilinear. One shape (B = 1)."""
+    """Density and colour on voxels of the unit cube, between them trilinear. One shape (B = 1).
+
+    The voxels are the sum of grids from coarse to fine. A single fine grid dissolves into specks, each of
+    which pleases one view; a network's bias towards smooth fields is had back this way (our choice).
+    """
 
     def __init__(self, settings: DreamSettings, generator: torch.Generator) -> None:
         super().__init__()
         self._settings = settings
-        cells = (1, 1, settings.grid, settings.grid, settings.grid)
-        axis = torch.linspace(-1.0, 1.0, settings.grid)
+        size = settings.grid
+        axis = torch.linspace(-1.0, 1.0, size)
         radius = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).square().sum(dim=0).sqrt()
         # A faint ball to begin with: from perfect emptiness no gradient comes.
-        self.raw = nn.Parameter(
-            -2.5 - 2.0 * radius[None, None] + 0.2 * torch.randn(cells, generator=generator)
+        self.register_buffer("ball", -2.5 - 2.0 * radius[None, None])
+        sides = [max(2, size // share) for share in _LEVELS]
+        self.raw, self.paint = (
+            nn.ParameterList(
+                [0.1 * torch.randn(1, channels, *[side] * 3, generator=generator) for side in sides]
+            )
+            for channels in (1, 3)
         )
-        self.paint = nn.Parameter(0.3 * torch.randn(1, 3, *cells[2:], generator=generator))
 
     def density(self, points: Tensor) -> Tensor:
         """Density [B, P] per unit of length at points [B, P, 3]; none outside the cube."""
         inside = (points.abs() < 0.5).all(dim=-1)
-        return self._settings.density * F.softplus(_sampled(self.raw, points)[..., 0]) * inside
+        raw = _sampled(self.ball + self._sum(self.raw), points)[..., 0]
+        return self._settings.density * F.softplus(raw) * inside
+
+    def _sum(self, levels: nn.ParameterList) -> Tensor:
+        """The voxels [1, C, G, G, G] of grids of several sizes."""
+        size = [self._settings.grid] * 3
+        return sum(
+            (F.interpolate(grid, size, mode="trilinear", align_corners=True) for grid in levels),
+            start=torch.zeros(()),
+        )
 
     def occupancy(self, points: Tensor) -> Tensor:
         """Above 0 where a voxel swallows more than half of the light."""
         return self.density(points) / self._settings.grid - math.log(2)
 
     def color(self, points: Tensor) -> Tensor:
-        return _sampled(self.paint, points).sigmoid()
+        return _sampled(self._sum(self.paint), points).sigmoid()
 
     def __getitem__(self, index: int) -> "GridField":
         return self

@@ -34,11 +34,11 @@ _OPENAI = ("https://github.com/openai/CLIP", "MIT (OpenAI; the page of the copy 
 KNOWN_CLIPS: dict[str, KnownClip] = {
     clip.name: clip
     for clip in (
-        KnownClip("vit-b-32", "CLIP ViT-B/32 of OpenAI, the paper's", "ViT-B-32-quickgelu", "openai",
+        KnownClip("vit-b-32", "CLIP ViT-B/32 of OpenAI (the paper's)", "ViT-B-32-quickgelu", "openai",
                   *_OPENAI, 605),
-        KnownClip("vit-b-16", "CLIP ViT-B/16 of OpenAI, sees finer and takes longer", "ViT-B-16-quickgelu",
+        KnownClip("vit-b-16", "CLIP ViT-B/16 of OpenAI (sees finer, takes longer)", "ViT-B-16-quickgelu",
                   "openai", *_OPENAI, 599),
-        KnownClip("vit-b-32-laion", "CLIP ViT-B/32 of LAION, trained on two billion pictures", "ViT-B-32",
+        KnownClip("vit-b-32-laion", "CLIP ViT-B/32 of LAION (two billion pictures)", "ViT-B-32",
                   "laion2b_s34b_b79k", "https://github.com/mlfoundations/open_clip", "MIT", 605),
     )
 }  # fmt: skip
@@ -73,7 +73,7 @@ def fetch_clip(
     source = clip_source(clip, config)
     if not online and downloaded(source, folder) is None:
         raise CheckpointError(
-            f"The weights of {clip.title} are not on this machine, and going online is not allowed.",
+            f"{clip.title}: its weights are not on this machine, and going online is not allowed.",
             remedy="Allow it in Edit > Preferences > System > Network, or give a weights file.",
         )
     return (yield from download(source, folder))

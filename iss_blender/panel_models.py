@@ -96,8 +96,11 @@ def draw_models(layout: Any, context: Any, session: Session) -> None:
     draw_work(box, context, session)
     if not bpy.app.online_access:
         draw_text(box, context, "Blender may not go online: only files that are here are used.", icon="INFO")
+    if session.bundles:
+        box.label(text="Installed", icon="DISK_DRIVE")
     for card in session.bundles:
         draw_installed(box, context, card)
+    box.label(text="Any words", icon="WORLD")
     draw_full_clip(box, context, session)
     for card in session.models.clips:
         draw_public(box, context, card, "iss.use_full_clip", "Use", svr=context.scene.iss.bundle)
@@ -121,7 +124,10 @@ def draw_installed(layout: Any, context: Any, card: Fields) -> None:
     if not card.get("shipped"):
         operator(row, "iss.remove_model", text="", icon="TRASH", name=name)
     size = card.get("bytes")
-    facts = [f"{size / 1e6:.0f} MB" if isinstance(size, int | float) else "", str(card.get("licence") or "")]
+    facts = [
+        f"{size / 1e6:.0f} MB" if isinstance(size, int | float) else "",
+        f"licence {card.get('licence') or 'not stated'}",
+    ]
     if card.get("verified"):
         facts.append("files are sound")
     if card.get("has_mapper") is False:
@@ -142,7 +148,7 @@ def draw_public(layout: Any, context: Any, card: Fields, idname: str, verb: str,
     operator(row, idname, text="From File", icon="FILE_FOLDER", card=card["name"], from_file=True, **values)
     note = column.column()
     note.active = False
-    draw_text(note, context, f"{card.get('licence')}  ·  {size_text(card)}")
+    draw_text(note, context, f"Licence: {card.get('licence')}  ·  {size_text(card)}")
 
 
 CLASSES = (ISS_PT_models,)

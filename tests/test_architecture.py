@@ -193,7 +193,8 @@ def test_the_backend_never_imports_blender(path: Path) -> None:
 )
 def test_only_server_and_handlers_speak_the_protocol(path: Path) -> None:
     first = module_name(path).split(".")[1:2]
-    if first and first[0].startswith(("server", "handlers", "__main__")):
+    # bench_start measures how soon the server says hello, as the add-on hears it.
+    if first and first[0].startswith(("server", "handlers", "__main__", "bench_start")):
         return
     assert not any(name.startswith("iss_blender.protocol") for name in imports_of(path)), identify(path)
 

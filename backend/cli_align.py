@@ -20,8 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--mapper", default="flow", choices=["flow", "regressor"], help="ours (flow), or the paper's")
     add("--shapes", type=int, default=1500, help="shapes to make and encode (1500)")
     add("--steps", type=int, default=4000, help="training steps of the mapper (4000)")
-    add("--background-loss", action="store_true",
-        help="fine-tune the decoder so that the colour beside the shape is white (the paper's stage 1)")
+    add(
+        "--background-loss",
+        action="store_true",
+        help="fine-tune the decoder so that the colour beside the shape is white (the paper's stage 1)",
+    )
     add("--decoder-steps", type=int, default=500, help="steps of that fine-tuning (500)")
     add("--seed", type=int, default=0)
     add(

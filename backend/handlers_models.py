@@ -138,7 +138,8 @@ class ModelHandlers:
 
         started = time.perf_counter()
         params = request.params
-        wish: Fields = {name: params[name] for name in ("shapes", "steps", "seed", "mapper") if name in params}
+        names = ("shapes", "steps", "seed", "mapper")
+        wish: Fields = {name: params[name] for name in names if name in params}
         settings = PairingSettings.from_dict(wish)
         out = self._free_place(_text(request, "name"))
         svr = resolve_bundle(_text(request, "svr") or "starter", folders=self._parents)
@@ -235,7 +236,8 @@ def _model_card(model: KnownModel) -> Fields:
 
 
 def _clip_card(clip: KnownClip) -> Fields:
-    return {key: getattr(clip, key) for key in ("name", "title", "architecture", "page", "licence", "megabytes")}
+    shown = ("name", "title", "architecture", "page", "licence", "megabytes")
+    return {key: getattr(clip, key) for key in shown}
 
 
 def _check_licence(request: Request, licence: str) -> None:

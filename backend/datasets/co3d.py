@@ -106,9 +106,7 @@ class Co3d(Dataset):
                     found = True
                     chosen |= {(str(entry[0]), int(entry[1])) for entry in part}
             except (OSError, ValueError, AttributeError, TypeError, IndexError) as error:
-                self.faults.append(
-                    Problem(f"The set list {path} cannot be read: {error}.", "Copy it again.")
-                )
+                self.faults.append(Problem(f"The set list {path} cannot be read: {error}.", "Copy it again."))
         if found and not chosen:
             self.faults.append(
                 Problem(f"The part {self.settings.split!r} of the set lists of {category} is empty.",

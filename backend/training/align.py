@@ -85,9 +85,7 @@ def feature_parts(
     return fill_cache(cache, len(order), encode)
 
 
-def code_parts(
-    svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | None = None
-) -> Iterator[int]:
+def code_parts(svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | None = None) -> Iterator[int]:
     """Fill the `cache` of `encode_codes`, yielding shapes done; `order` lists the shapes otherwise. The
     object stands on the SVR model's own background."""
     order = np.arange(len(data)) if order is None else order

@@ -1,6 +1,6 @@
 """Trains a little of everything, for test_processes.py: run under torchrun, or alone.
 
-    python tests/backend/few_steps.py FOLDER
+python tests/backend/few_steps.py FOLDER
 """
 
 import sys

@@ -161,7 +161,7 @@ def test_a_model_without_an_encoder_gives_its_own_shapes(places: dict[str, str],
     settings = PairingSettings(shapes=40, steps=20, mapper="regressor")
     pairing = Pairing(tmp_path / "get3d", clip, settings, tmp_path / "work")
     for name, part in pairing.parts():
-        assert name == "shapes" and list(part) == [40]
+        assert name == "shapes" and list(part)[-1] == 40
     steps = list(pairing.train())
     assert [step.step for step in steps] == [20]
     pairing.write(tmp_path / "out")

@@ -347,16 +347,17 @@ def test_the_end_of_input_ends_an_idle_server_and_a_stepping_job(start: Start) -
 
 
 def test_the_end_of_input_does_not_wait_for_a_long_step(start: Start) -> None:
-    gate = threading.Event()
+    gate, entered = threading.Event(), threading.Event()
 
     def long_step(request: Request) -> Steps:
         yield progress(0)
+        entered.set()
         gate.wait(PATIENCE_S)
         return Reply({})
 
     host = start({"long": long_step})
     host.ask("a", "long")
-    host.receive(name="progress")
+    assert entered.wait(PATIENCE_S)
     host.end_input()
     end = time.monotonic() + PATIENCE_S
     while not host.hard_exits and time.monotonic() < end:

@@ -21,7 +21,7 @@ SAMPLES_PER_CELL = 2
 """Grid look-ups per cell length along a ray."""
 ROUNDS = 4
 """Places along one ray where the grid may promise a surface that the field denies."""
-EXACT_STEP, SECANT_STEP = 0.01, 0.05
+EXACT_STEP, SECANT_STEP = 0.01, 0.025
 """Corrections, in cells, small enough to take without asking again: after one look, after two."""
 LOOK_UP_RAYS = 1024
 """Rays looked up at a time."""

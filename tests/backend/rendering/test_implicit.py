@@ -299,9 +299,8 @@ def test_grid_path_matches_the_reference(fitted: np.lib.npyio.NpzFile, fitted_mo
     mask, depth = _image(fitted, "out/mask"), _image(fitted, "out/d")
     assert (views.mask != mask).float().mean() < 1e-3
     both = views.mask & mask & _image(fitted, "out/stable")
-    error = (views.depth - depth)[both].abs()
-    # A ray that grazes the surface may end a tenth of a cell off.
-    assert error.max() < 5e-3 and (error > 2e-3).float().mean() < 5e-4 and error.mean() < 6e-6
+    assert (views.depth - depth)[both].abs().max() < 2e-3
+    assert (views.depth - depth)[both].abs().mean() < 5e-6
     rgb = torch.where(mask[..., None], _image(fitted, "out/rgb"), torch.ones(3))
     assert _psnr(views.rgb, rgb) > 40
     assert views.evaluations - views.grid.evaluations <= 5 * int(mask.sum())

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 
 SVR_MODELS: dict[str, tuple[str, str]] = {
+    "parts": ("backend.svr.parts", "PartsSvr"),
     "triplane": ("backend.svr.triplane", "TriplaneSvr"),
     "dvr": ("backend.svr.dvr", "DvrModel"),
     "imnet": ("backend.svr.imnet", "ImnetModel"),

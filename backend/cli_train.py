@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ON_DATA = ("svr", "align", "clip")
 """What is trained on a data set, by a configuration."""
-PARTS = ("corpus", "clip", "svr", "flow", "regressor", "export")
-"""The parts of the starter, in order; clip and svr need only the corpus, and may run side by side."""
+PARTS = ("corpus", "codes", "clip", "svr", "flow", "regressor", "export")
+"""The parts of the starter, in order; clip and svr need only corpus and codes, and may run side by side."""
 _LINE_SECONDS = 15.0
 
 
@@ -68,10 +68,10 @@ def _train_starter(arguments: argparse.Namespace) -> int:
         if part == "export":
             starter.export_starter(settings, folder, arguments.out or SHIPPED_FOLDER / "starter")
         elif part == "corpus":
-            shapes = settings.corpus.shapes
+            shapes = settings.described.shapes
             show_progress(part, starter.train_corpora(settings, folder), shapes, lambda n: (n, ""))
         else:
-            weights = {"start": start} if part in ("clip", "svr") else {}
+            weights = {"start": start} if part in ("codes", "clip", "svr") else {}
             steps = getattr(starter, f"train_{part}")(settings, folder, **weights)
             show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from backend.errors import BundleError
 from backend.word_tokenizer import TokenReport, WordTokenizer, script_report
@@ -82,7 +83,17 @@ class ClipEncoder(nn.Module):
 
     def encode_text_raw(self, texts: Sequence[str]) -> Tensor:
         """Features [B, F] as the model gives them."""
-        return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        if not isinstance(self.tokenizer, WordTokenizer):
+            return self.model.encode_text(tokens)
+        # Words look back only, so what stands behind the last one changes nothing but the time.
+        length = int((tokens != 0).sum(1).max())
+        tower = _TextTower(self.model)
+        shortened = {
+            "model.positional_embedding": self.model.positional_embedding[:length],
+            "model.attn_mask": self.model.attn_mask[:length, :length],
+        }
+        return functional_call(tower, shortened, (tokens[:, :length],))
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -112,6 +123,17 @@ class ClipEncoder(nn.Module):
         cosines = self.encode_text(list(candidates)) @ self.encode_text([text])[0]
         best = int(cosines.argmax())
         return candidates[best], float(cosines[best])
+
+
+class _TextTower(nn.Module):
+    """A model's text tower as a module of its own."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.encode_text(tokens)
 
 
 def build_tiny_clip(

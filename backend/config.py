@@ -146,6 +146,11 @@ class MapperSettings(Settings):
     """Weight of the random unit vector in the mix; the feature has weight 1 - 0.75 in the reference."""
     candidates: int = bounded(8, 1, 64)
     """Codes proposed per result, the best by the ranking score is kept (generative mapper)."""
+    proposals: int = bounded(0, 0, 4096)
+    """Codes drawn per result, of which those that agree best with the feature become the candidates; no more
+    than the candidates are drawn where this is less."""
+    agreement_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Ranking: weight of the agreement of code and feature, as the mapper's shape tower sees it."""
     uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)
     """Ranking: weight of the field's uncertainty, the mean of p(1-p) over the cube."""
     pieces_weight: float = bounded(0.0, 0.0, 1000.0)

@@ -2,9 +2,9 @@
 
 The paper's M regresses, so it answers a text with the mean of all codes that fit it, and a mean of sharp
 codes decodes to rags. This mapper draws one code that fits instead (our choice): in whitened code space it
-carries noise to a code along a learnt velocity. Its condition is the text feature mixed with one of the
-nearest features of a bank of training images: the images are the stepping stones literally. No
-shape is stored, and none is handed back.
+carries noise to a code along a learnt velocity. The images are the stepping stones literally: of a bank of
+training images and their codes, one that fits the text is picked; its feature is mixed into the condition, and
+its code, mostly drowned in noise, is where the flow starts. What comes out is a new shape, not the bank's.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backend.mapper import Mapper
+from backend.shape_tower import ShapeTower
 from backend.whitening import Whitening
 
 TEXT_SHARE = 0.6
@@ -25,14 +26,17 @@ class FlowMapper(Mapper):
 
     def __init__(self, *, feature_size: int = 256, code_size: int = 256, components: int = 64,
                  hidden: int = 512, blocks: int = 4, bank_size: int = 4096, neighbours: int = 8,
-                 steps: int = 12) -> None:  # fmt: skip
+                 steps: int = 12, start: float = 0.0) -> None:  # fmt: skip
+        """start: share of the bank's code in the flow's start, 0 (noise alone) to below 1."""
         super().__init__()
         self._architecture = {
             "feature_size": feature_size, "code_size": code_size, "components": components, "hidden": hidden,
             "blocks": blocks, "bank_size": bank_size, "neighbours": neighbours, "steps": steps,
+            "start": start,
         }  # fmt: skip
-        self.steps, self.neighbours, self.components = steps, neighbours, components
+        self.steps, self.neighbours, self.components, self.start = steps, neighbours, components, start
         self.register_buffer("bank", torch.zeros(bank_size, feature_size))
+        self.register_buffer("bank_codes", torch.zeros(bank_size, code_size))
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_basis", torch.zeros(components, code_size))
         self.register_buffer("code_scale", torch.ones(components))
@@ -42,6 +46,7 @@ class FlowMapper(Mapper):
         )
         self.blocks = nn.ModuleList([_ModulatedBlock(hidden) for _ in range(blocks)])
         self.outlet = nn.Linear(hidden, components)
+        self.tower = ShapeTower(code_size, feature_size)
         nn.init.zeros_(self.outlet.weight)
         nn.init.zeros_(self.outlet.bias)
 
@@ -50,10 +55,10 @@ class FlowMapper(Mapper):
         """The space in which the flow lives."""
         return Whitening(self.code_mean, self.code_basis, self.code_scale)
 
-    def set_space(self, whitening: Whitening, bank: Tensor) -> None:
-        """Fix the whitened space and the bank of unit image features [N, F]."""
+    def set_space(self, whitening: Whitening, bank: Tensor, codes: Tensor) -> None:
+        """Fix the whitened space and the bank of unit image features [N, F] and their shapes' codes [N, C]."""
         self.code_mean, self.code_basis, self.code_scale = whitening.mean, whitening.basis, whitening.scale
-        self.bank = bank
+        self.bank, self.bank_codes = bank, codes
 
     def velocity(self, white: Tensor, time: Tensor, features: Tensor) -> Tensor:
         """Velocity [B, K] at whitened codes [B, K], times [B] in [0, 1], unit conditions [B, F]."""
@@ -69,20 +74,25 @@ class FlowMapper(Mapper):
 
     def propose(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
         """Codes [B, C]; `diversity` is the temperature of the starting noise. 0 needs no generator: each
-        text's nearest image and the middle of the noise."""
-        cosines = features @ self.bank.T
-        near = cosines.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
+        text's nearest entry of the bank and the middle of the noise."""
+        fitting = features @ (self.bank + self.tower(self.bank_codes)).T
+        near = fitting.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
         pick = torch.zeros(len(features), 1, dtype=torch.long, device=near.device)
         white = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:
             pick = torch.randint(near.shape[1], pick.shape, generator=generator, device=near.device)
             white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
-        image = self.bank[near.gather(1, pick)[:, 0]]
-        condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * image, dim=-1)
+        entry = near.gather(1, pick)[:, 0]
+        white = (1 - self.start) * white + self.start * self.whitening.to_white(self.bank_codes[entry])
+        condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * self.bank[entry], dim=-1)
+        step = (1 - self.start) / self.steps
         for i in range(self.steps):
-            time = torch.full((len(white),), i / self.steps, device=white.device)
-            white = white + self.velocity(white, time, condition) / self.steps
+            time = torch.full((len(white),), self.start + i * step, device=white.device)
+            white = white + self.velocity(white, time, condition) * step
         return self.whitening.to_code(white)
+
+    def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
+        return (self.tower(codes) * features).sum(-1)
 
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)

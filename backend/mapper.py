@@ -33,6 +33,11 @@ class Mapper(nn.Module, ABC):
         generator.
         """
 
+    def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
+        """How well codes [B, C] fit unit features [B, F] by the codes alone: cosines [B], for ranking. Zeros
+        where a mapper cannot tell."""
+        return codes.new_zeros(len(codes))
+
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
         """Constructor arguments, for bundle.json."""

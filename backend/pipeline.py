@@ -111,6 +111,7 @@ def generate(
             stage2=recipe.settings.stage2,
             render=recipe.settings.render,
             mapper=recipe.settings.mapper,
+            agreement=bundle.mapper.agreement,
             precision=recipe.precision,
         )
         if recipe.start_code:
@@ -236,11 +237,16 @@ def _propose(
 ) -> Generator[Event, None, Tensor]:
     """Codes for the feature, ranked; returns the best [C] and starts the record with it."""
     count = recipe.settings.mapper.candidates
+    drawn = max(count, recipe.settings.mapper.proposals)
     noise = min(1.0, recipe.diversity * recipe.settings.mapper.noise_scale)
     generator = torch.Generator().manual_seed(recipe.seed)
     yield Progress("propose", 0, count)
     with torch.no_grad():
-        codes = bundle.mapper.propose(feature.expand(count, -1), generator=generator, diversity=noise)
+        asked = feature.expand(drawn, -1)
+        codes = bundle.mapper.propose(asked, generator=generator, diversity=noise)
+        # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
+        order = bundle.mapper.agreement(codes, asked).argsort(descending=True, stable=True)
+        codes = codes[order[:count]]
     best: tuple[Score, Tensor] | None = None
     for index, code in enumerate(codes):
         score = judge(code)

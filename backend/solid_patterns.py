@@ -49,10 +49,12 @@ class Place:
 def place_points(points: Tensor, period: float, generator: torch.Generator) -> Place:
     """Points [P, 3] for patterns of a period in units of the cube, shifted by the generator."""
     shift = torch.rand(3, generator=generator, device=generator.device).to(points)
-    lattice = torch.rand(_LATTICE, _LATTICE, _LATTICE, generator=generator, device=generator.device).to(
-        points
-    )
-    return Place(points, points / period + shift, lattice)
+    return Place(points, points / period + shift, draw_lattice(generator).to(points))
+
+
+def draw_lattice(generator: torch.Generator) -> Tensor:
+    """Random corners [_LATTICE, _LATTICE, _LATTICE] for `Place.noise`."""
+    return torch.rand(_LATTICE, _LATTICE, _LATTICE, generator=generator, device=generator.device)
 
 
 def _smooth(x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class SvrSpec:
     """What differs between SVR models, as data."""
 
     kind: str
-    """Name in the table of models: triplane, dvr, imnet, ss3d, get3d."""
+    """Name in the table of models: parts, triplane, dvr, imnet, ss3d, get3d."""
     code_size: int
     """Numbers in a shape code."""
     image_size: int

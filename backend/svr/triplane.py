@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from backend.svr.base import Field, SvrModel, SvrSpec
+from backend.image_encoder import SlimResNet
 
 _FREQUENCIES = 2
 
@@ -86,7 +87,7 @@ class TriplaneSvr(SvrModel):
         self.spec = SvrSpec("triplane", code_size, image_size, iso_logit)
         self.geometry_channels = geometry_channels
         planes = geometry_channels + color_channels
-        self.encoder = _Encoder(code_size, image_size, width)
+        self.encoder = SlimResNet(code_size, image_size, width)
         self.generator = _PlaneGenerator(code_size, tuple(widths), planes, low_pass)
         self.occupancy_head = _head(geometry_channels, hidden, 1)
         self.color_head = _head(planes, hidden, 3)
@@ -107,48 +108,6 @@ class TriplaneSvr(SvrModel):
         """Names of the linear layers that give codes, and of those that take them."""
         mods = [f"generator.mods.{i}" for i in range(len(self.generator.mods))]
         return ["encoder.fc"], ["generator.start", *mods]
-
-
-class _Block(nn.Module):
-    """A residual block of two 3 x 3 convolutions with BatchNorm (ResNet-18's)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        plain = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if plain else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
-
-
-class _Encoder(nn.Module):
-    """A slim ResNet-18 that keeps its last 4 x 4 map: where things are in the image matters for the code."""
-
-    def __init__(self, code_size: int, image_size: int, width: int) -> None:
-        super().__init__()
-        stages: list[nn.Module] = [
-            nn.Conv2d(3, width, 5, 2, 2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
-        inputs = width
-        for i, (outputs, blocks) in enumerate(((width, 1), (2 * width, 1), (4 * width, 2), (8 * width, 2))):
-            stages.append(_Block(inputs, outputs, 1 if i == 0 else 2))
-            stages += [_Block(outputs, outputs, 1) for _ in range(blocks - 1)]
-            inputs = outputs
-        self.trunk = nn.Sequential(*stages)
-        side = image_size // 16
-        self.squeeze = nn.Conv2d(inputs, 4 * width, 1)
-        self.fc = nn.Linear(4 * width * side * side, code_size)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.squeeze(self.trunk((images - 0.5) / 0.25))
-        return self.fc(F.relu(x).flatten(1))
 
 
 class _PlaneGenerator(nn.Module):

@@ -5,7 +5,7 @@ views: what one view cannot see is then not noise to the mapper (our choice).
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +19,22 @@ from backend import losses
 from backend.clip_encoder import ClipEncoder
 from backend.datasets.base import Dataset
 from backend.datasets.procedural.captions import plain_prompt
+from backend.device import autocast
 from backend.flow_mapper import FlowMapper
 from backend.losses import STAGE1_WEIGHTS
 from backend.mapper import Mapper, mix_noise
 from backend.svr.base import SvrModel
 from backend.training.batches import input_batch
+from backend.training.contrast import contrastive_loss
 from backend.training.processes import own_part, process_count
 from backend.whitening import Whitening
 
 VIEWS, CAPTIONS = 3, 4
 """Views and captions of each shape that stage 1 uses."""
+FLOW_STEPS = 16
+"""Euler steps from noise to a code."""
+TOWER_WEIGHT, TOWER_SCALE = 0.1, 30.0
+"""Weight of the shape tower's loss beside the flow's, and what its cosines are multiplied by."""
 _PART = 16
 """Shapes that are encoded at a time: seconds with a large CLIP, so that a cancel is heard."""
 
@@ -51,9 +57,22 @@ def encode_features(clip: ClipEncoder, data: Dataset, cache: Path) -> dict[str, 
     return _finished(feature_parts(clip, data, cache), cache)
 
 
-def encode_codes(svr: SvrModel, data: Dataset, cache: Path) -> dict[str, Tensor]:
-    """`codes` [N, C], the mean over VIEWS views of each shape; computed once, then read from `cache`."""
-    return _finished(code_parts(svr, data, cache), cache)
+def encode_captions(clip: ClipEncoder, captions: Sequence[Sequence[str]], cache: Path) -> Tensor:
+    """Unit features [N, T, F] in half precision of the T captions of each shape; kept in the `cache` file."""
+
+    def encode(rows: np.ndarray) -> dict[str, Tensor]:
+        texts = [text for row in rows for text in captions[row]]
+        # By length, so that short texts need not wait for long ones.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i].split()))
+        found = [
+            clip.encode_text_raw([texts[i] for i in order[j : j + 256]]) for j in range(0, len(order), 256)
+        ]
+        features = torch.empty(len(texts), found[0].shape[-1])
+        features[order] = F.normalize(torch.cat(found).float(), dim=-1).cpu()
+        return {"texts": features.reshape(len(rows), -1, features.shape[-1]).half()}
+
+    clip.eval()
+    return _finished(fill_cache(cache, len(captions), encode, part=1024), cache)["texts"]
 
 
 def captions_of(data: Dataset, shape: int) -> tuple[str, ...]:
@@ -86,8 +105,8 @@ def feature_parts(
 
 
 def code_parts(svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | None = None) -> Iterator[int]:
-    """Fill the `cache` of `encode_codes`, yielding shapes done; `order` lists the shapes otherwise. The
-    object stands on the SVR model's own background."""
+    """Fill `cache` with `codes` [N, C], the mean over VIEWS views of a shape, yielding shapes done; `order`
+    lists the shapes otherwise. The object stands on the SVR model's own background."""
     order = np.arange(len(data)) if order is None else order
     spec = svr.spec
 
@@ -102,24 +121,26 @@ def code_parts(svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | No
 
 
 @torch.no_grad()
-def fill_cache(cache: Path, count: int, encode: Callable[[np.ndarray], dict[str, Tensor]]) -> Iterator[int]:
-    """Write the tensors of `encode(shapes)` for all of `count` shapes to the file `cache`, yielding shapes
-    done. Its parts lie beside it until it is whole, so that a stopped run goes on."""
+def fill_cache(
+    cache: Path, count: int, encode: Callable[[np.ndarray], dict[str, Tensor]], *, part: int = _PART
+) -> Iterator[int]:
+    """Write the tensors of `encode(shapes)` for all of `count` shapes, `part` at a time, to the file `cache`,
+    yielding shapes done. Its parts lie beside it until it is whole, so that a stopped run goes on."""
     if cache.exists():
         return
     cache.parent.mkdir(parents=True, exist_ok=True)
     parts = []
-    for start in range(0, count, _PART):
-        shapes = np.arange(start, min(start + _PART, count))
-        part = cache.with_name(f"{cache.stem}-part-{start}-{start + len(shapes)}.safetensors")
-        if not part.exists():
-            _save_whole(encode(shapes), part)
-        parts.append(part)
+    for start in range(0, count, part):
+        shapes = np.arange(start, min(start + part, count))
+        path = cache.with_name(f"{cache.stem}-part-{start}-{start + len(shapes)}.safetensors")
+        if not path.exists():
+            _save_whole(encode(shapes), path)
+        parts.append(path)
         yield int(shapes[-1]) + 1
-    loaded = [load_file(part) for part in parts]
+    loaded = [load_file(path) for path in parts]
     _save_whole({name: torch.cat([tensors[name] for tensors in loaded]) for name in loaded[0]}, cache)
-    for part in parts:
-        part.unlink()
+    for path in parts:
+        path.unlink()
 
 
 def choose_noise_scale(images: Tensor) -> float:
@@ -138,43 +159,62 @@ def choose_noise_scale(images: Tensor) -> float:
     return min(max(ratio / (1 + ratio), 0.05), 0.6)
 
 
-def new_flow(encoded: Encoded, *, seed: int, components: int = 64, bank: int = 4096) -> FlowMapper:
+def new_flow(
+    encoded: Encoded, *, seed: int, components: int = 64, bank: int = 4096, hidden: int = 384, blocks: int = 4
+) -> FlowMapper:
     """An untrained generative mapper in the sizes of the features and codes, with its whitened space of at
-    most `components` directions and its bank of `bank` image features set."""
+    most `components` directions and its bank of `bank` image features set; `hidden` and `blocks` size its
+    network."""
     torch.manual_seed(seed)
     whitening = Whitening.fit(encoded.codes, components=components)
     mapper = FlowMapper(
         feature_size=encoded.images.shape[-1], code_size=encoded.codes.shape[-1],
-        components=len(whitening.scale), hidden=384, bank_size=bank,
+        components=len(whitening.scale), hidden=hidden, blocks=blocks, bank_size=bank, steps=FLOW_STEPS,
     )  # fmt: skip
-    mapper.set_space(whitening, draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
+    mapper.set_space(whitening, *draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
     return mapper
 
 
 class FlowLoss:
-    """Conditional flow matching: straight paths from noise to whitened codes.
+    """Conditional flow matching, straight paths from noise to whitened codes, and the shape tower's contrast.
 
     The condition is an image feature of the shape mixed with the feature of one of its captions by a random
     share. Captions among the conditions are a departure from the paper, which sees no text in training; the
-    procedural corpus has them for nothing.
+    procedural corpus has them for nothing. The tower learns to tell which code a condition is of.
     """
 
-    def __init__(self, mapper: FlowMapper, encoded: Encoded, batch: int) -> None:
+    def __init__(
+        self, mapper: FlowMapper, encoded: Encoded, batch: int, described: Encoded | None = None,
+        precision: str = "float32",
+    ) -> None:  # fmt: skip
+        """described: further shapes for half of each batch, whose `images` are captions too."""
+        self._precision = precision
         self._mapper = mapper
-        self._encoded = encoded
+        self._sets = [encoded] if described is None else [encoded, described]
         self._batch = batch
-        self._white = mapper.whitening.to_white(encoded.codes)
+        self._white = [mapper.whitening.to_white(one.codes) for one in self._sets]
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        encoded, total = self._encoded, self._batch * process_count()
-        rows = torch.randint(len(encoded.codes), (total,), generator=generator)
-        condition = own_part(mixed_condition(encoded, rows, generator))
-        end = own_part(self._white[rows])
+        total = self._batch * process_count()
+        conditions, ends, codes = [], [], []
+        for encoded, white in zip(self._sets, self._white, strict=True):
+            rows = torch.randint(len(encoded.codes), (total // len(self._sets),), generator=generator)
+            conditions.append(mixed_condition(encoded, rows, generator))
+            ends.append(white[rows])
+            codes.append(encoded.codes[rows])
+        condition, end = own_part(torch.cat(conditions)), own_part(torch.cat(ends))
         start = own_part(torch.randn((total, end.shape[-1]), generator=generator))
         time = own_part(torch.rand(total, generator=generator))
         middle = start + time[:, None] * (end - start)
-        guess = self._mapper.velocity(middle, time, condition)
-        return {"flow": F.mse_loss(guess, end - start)}
+        with autocast(middle.device, self._precision):
+            guess = self._mapper.velocity(middle, time, condition).float()
+        seen = self._mapper.tower(own_part(torch.cat(codes)))
+        # A code is its own name: equal ones are the same shape.
+        names = [str(row[:4].tolist()) for row in own_part(torch.cat(codes))]
+        return {
+            "flow": F.mse_loss(guess, end - start),
+            "tower": TOWER_WEIGHT * contrastive_loss(seen, condition, names, TOWER_SCALE),
+        }
 
 
 class RegressionLoss:
@@ -204,13 +244,13 @@ def mixed_condition(encoded: Encoded, rows: Tensor, generator: torch.Generator) 
     return F.normalize(share * text + (1 - share) * image, dim=-1)
 
 
-def draw_bank(encoded: Encoded, size: int, generator: torch.Generator) -> Tensor:
-    """Unit image features [size, F] of random views of random shapes."""
+def draw_bank(encoded: Encoded, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Unit image features [size, F] of random views of random shapes, and the shapes' codes [size, C]."""
     rows = torch.randperm(len(encoded.codes), generator=generator)[:size]
     if len(rows) < size:
         rows = rows.repeat(size // len(rows) + 1)[:size]
     views = torch.randint(encoded.images.shape[1], rows.shape, generator=generator)
-    return encoded.images[rows, views].float()
+    return encoded.images[rows, views].float(), encoded.codes[rows]
 
 
 def _finished(parts: Iterator[int], cache: Path) -> dict[str, Tensor]:

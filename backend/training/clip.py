@@ -1,6 +1,6 @@
 """Training of the starter's small CLIP on images and captions of procedural shapes."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from backend.clip_encoder import ClipEncoder
 from backend.datasets.procedural.corpus import Corpus
-from backend.training.processes import from_all, texts_from_all
+from backend.device import autocast
+from backend.shape_tower import ShapeTower
+from backend.training.contrast import contrastive_loss
 from backend.training.reconstruct import image_batch
 
 BACKGROUND_SHARE = 0.35
@@ -20,31 +22,56 @@ HEAD_WEIGHT = 0.3
 """Weight of each head's loss beside the contrastive one."""
 CROP = 0.25
 """Largest part of a side that a random crop or margin takes."""
+SHAPE_TEXT, SHAPE_IMAGE = 1.0, 0.5
+"""Weights of the shape tower's contrastive losses beside that of images and texts."""
+MORE_TEXTS = 128
+"""Further pairs of shape and caption per step; they cost no image."""
+
+
+@dataclass(frozen=True)
+class DescribedShapes:
+    """Shapes of which no image is needed."""
+
+    codes: Tensor
+    """[N, C]"""
+    captions: list[list[str]]
 
 
 class ClipStudent(nn.Module):
     """The CLIP in training, with linear heads that name category, sub-type and main material.
 
     The heads read image and text features alike, which pulls both towards the same directions; they speed
-    the training up several times and are dropped afterwards (our choice).
+    the training up several times and are dropped afterwards (our choice). So is the shape tower, which sees
+    a shape's code: no image shows that a chair has no armrests as clearly as its parts do.
     """
 
-    def __init__(self, clip: ClipEncoder, classes: dict[str, list[str]], feature_size: int) -> None:
+    def __init__(
+        self, clip: ClipEncoder, classes: dict[str, list[str]], feature_size: int, code_size: int
+    ) -> None:
         """`classes` maps a record's key to its values."""
         super().__init__()
         self.clip = clip
         self.classes = {key: {v: i for i, v in enumerate(values)} for key, values in classes.items()}
         self.heads = nn.ModuleDict({k: nn.Linear(feature_size, len(v)) for k, v in classes.items()})
+        self.shape_tower = ShapeTower(code_size, feature_size)
 
 
 class ContrastiveLoss:
     """CLIP's symmetric cross entropy over a batch; identical captions count as the same text. To it the
-    heads' cross entropies are added: of all classes for images, of the category for texts."""
+    heads' cross entropies are added, of all classes for images and of the category for texts, and the
+    contrastive losses of the shape tower."""
 
-    def __init__(self, student: ClipStudent, corpus: Corpus, batch: int) -> None:
+    def __init__(
+        self, student: ClipStudent, corpus: Corpus, codes: Tensor, described: DescribedShapes, batch: int,
+        precision: str = "float32",
+    ) -> None:  # fmt: skip
+        """codes: of the corpus's shapes [N, C]. described: further shapes."""
         self._student = student
         self._corpus = corpus
+        self._codes = codes
+        self._described = described
         self._batch = batch
+        self._precision = precision
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
@@ -54,10 +81,21 @@ class ContrastiveLoss:
         records = [corpus.records[i] for i in shapes]
         texts = [str(rng.choice(record["captions"])) for record in records]
         images = augment(image_batch(corpus, shapes, views), mask_batch(corpus, shapes, views), rng)
-        image_features = F.normalize(student.clip.encode_image_raw(images), dim=-1)
-        text_features = F.normalize(student.clip.encode_text_raw(texts), dim=-1)
+        more = rng.integers(len(self._described.captions), size=MORE_TEXTS)
+        words = [*texts, *(str(rng.choice(self._described.captions[i])) for i in more)]
+        with autocast(images.device, self._precision):
+            image_features = F.normalize(student.clip.encode_image_raw(images).float(), dim=-1)
+            all_texts = F.normalize(student.clip.encode_text_raw(words).float(), dim=-1)
+        codes = torch.cat([self._codes[shapes], self._described.codes[more]])
+        all_shapes = student.shape_tower(codes)
+        text_features, shape_features = all_texts[: self._batch], all_shapes[: self._batch]
         scale = student.clip.model.logit_scale.exp().clamp(max=100)
-        losses = {"contrastive": contrastive_loss(image_features, text_features, texts, scale)}
+        losses = {
+            "contrastive": contrastive_loss(image_features, text_features, texts, scale),
+            "shape_text": SHAPE_TEXT * contrastive_loss(all_shapes, all_texts, words, scale),
+            "shape_image": SHAPE_IMAGE
+            * contrastive_loss(image_features, shape_features, [str(shape) for shape in shapes], scale),
+        }
         for key, indices in student.classes.items():
             labels = torch.tensor([indices[label_of(record, key)] for record in records])
             named = F.cross_entropy(student.heads[key](image_features * HEAD_SCALE), labels)
@@ -65,16 +103,6 @@ class ContrastiveLoss:
                 named = named + F.cross_entropy(student.heads[key](text_features * HEAD_SCALE), labels)
             losses[key] = HEAD_WEIGHT * named
         return losses
-
-
-def contrastive_loss(images: Tensor, texts: Tensor, words: Sequence[str], scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross entropy of unit features [B, F] of images and of their texts `words`, against
-    those of all processes; identical texts count as the same."""
-    all_words, all_images, all_texts = texts_from_all(words), from_all(images), from_all(texts)
-    same = torch.tensor([[a == b for b in all_words] for a in words], dtype=torch.float32).to(images.device)
-    targets = same / same.sum(1, keepdim=True)
-    of_images, of_texts = scale * images @ all_texts.T, scale * texts @ all_images.T  # [B, P * B]
-    return (F.cross_entropy(of_images, targets) + F.cross_entropy(of_texts, targets)) / 2
 
 
 def label_of(record: dict, key: str) -> str:

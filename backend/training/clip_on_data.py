@@ -9,7 +9,8 @@ from backend.clip_encoder import ClipEncoder
 from backend.datasets.base import Dataset
 from backend.training.align import captions_of
 from backend.training.batches import input_batch, mask_batch
-from backend.training.clip import augment, contrastive_loss
+from backend.training.clip import augment
+from backend.training.contrast import contrastive_loss
 from backend.training.processes import own_part, process_count
 
 

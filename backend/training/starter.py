@@ -1,4 +1,4 @@
-"""Training of the starter bundle, from nothing: corpus, small CLIP, SVR model, mapper, export.
+"""Training of the starter bundle, from nothing: corpora, code space, small CLIP, SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from backend.bundles import Bundle, BundleRecord, save_bundle
 from backend.clip_encoder import ClipEncoder, build_tiny_clip
@@ -25,27 +25,29 @@ from backend.config import (
     Settings,
     Stage2Settings,
     bounded,
+    one_of,
 )
 from backend.datasets.procedural.categories import CATEGORIES
-from backend.datasets.procedural.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
 from backend.datasets.procedural_set import ProceduralSet
 from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
 from backend.output_file import write_file
-from backend.svr.triplane import TriplaneSvr
+from backend.svr.parts import PartsSvr
 from backend.training.align import (
     Encoded,
     FlowLoss,
     RegressionLoss,
-    encode_codes,
+    encode_captions,
     encode_features,
     new_flow,
 )
-from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of, retrieval
-from backend.training.code_space import EVENED, even_checkpoint
+from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
-from backend.training.reconstruct import ReconstructionLoss, image_batch, point_iou
+from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, codes_of
+from backend.training.part_images import ImageCodeLoss
+from backend.training.reconstruct import point_iou
 from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
@@ -62,12 +64,12 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
+FLOW_HIDDEN, FLOW_BLOCKS = 512, 6
+"""Width and residual blocks of the flow."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 FAR_SHARE = 0.005
 """Share of held-out captions that count as far from the examples."""
-EVENED_BY = 3000
-"""Shapes that say how the codes are spread."""
 TEST_SEED = 7_000_000
 """Seed of the held-out corpus; training seeds are smaller."""
 
@@ -76,19 +78,26 @@ TEST_SEED = 7_000_000
 class StarterSettings(Settings):
     """The recipe of the shipped starter."""
 
-    corpus: CorpusSettings = CorpusSettings()
+    corpus: CorpusSettings = CorpusSettings(shapes=40_000, views=4, uniform_points=0, near_points=0)
+    """Shapes with images, for CLIP and the image encoder."""
+    described: CorpusSettings = CorpusSettings(
+        shapes=160_000, views=0, uniform_points=0, near_points=0, captions=3
+    )
+    """Shapes with parts and captions alone, for codes and the mapper; the first are those of `corpus`."""
     test: CorpusSettings = CorpusSettings(
-        seed=TEST_SEED, shapes=920, views=2, uniform_points=4096, near_points=256
+        seed=TEST_SEED, shapes=960, views=2, uniform_points=4096, near_points=256
+    )
+    codes: LoopSettings = LoopSettings(
+        steps=9000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
     )
     clip: LoopSettings = LoopSettings(
-        steps=4500, batch=144, learning_rate=1.5e-3, weight_decay=0.02, average=0.99, checkpoint_every=250
+        steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
     )
     svr: LoopSettings = LoopSettings(
-        steps=12_000, batch=32, learning_rate=1.5e-3, weight_decay=0.01, average=0.998, checkpoint_every=250
+        steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
     )
-
-    even_after: int = bounded(2000, 1, 100_000_000)
-    """Steps of the SVR model after which its code space is evened out."""
+    precision: str = one_of("bfloat16", "float32")
+    """Of the image towers in training; bfloat16 is half the time where the processor has it."""
     flow: LoopSettings = LoopSettings(
         steps=4000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
     )
@@ -100,46 +109,60 @@ class StarterSettings(Settings):
     noise_scale: float = bounded(0.35, 0.0, 1.0)
     """Noise mixed into the regressor's features, which have unit length (0.23 is the paper's ratio)."""
     pipeline: PipelineSettings = PipelineSettings(
-        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=48, shading="lambert"),
+        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=32, shading="lambert"),
         stage2=Stage2Settings(
             target="code", steps=12, views=6, view_size=64, learning_rate=0.01, background_weight=0.0,
             drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True,
             evaluation_views=6,
         ),
-        mapper=MapperSettings(noise_scale=0.6, candidates=8, uncertainty_weight=4.0, pieces_weight=0.03),
+        mapper=MapperSettings(
+            noise_scale=0.8, candidates=4, proposals=64, agreement_weight=1.0, pieces_weight=0.03
+        ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip
 
 
 def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
-    """Make the training and the held-out corpus; yields shapes done."""
+    """Make the corpora for training and testing; yields shapes done."""
     yield from build_corpus(folder / "corpus", settings.corpus)
+    yield from build_corpus(folder / "described", settings.described)
     yield from build_corpus(folder / "test", settings.test)
+
+
+def train_codes(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+    """Train the code space: parts to codes and back; yields steps."""
+    torch.manual_seed(settings.codes.seed)
+    coder = _new_coder(new_svr())
+    if start is not None:
+        coder.decoder.load_state_dict(start.svr.decoder.state_dict())
+    loss = AutoencoderLoss(coder, open_corpus(folder / "described").parts, settings.codes.batch)
+    yield from run_loop("codes", coder, loss, settings.codes, folder)
 
 
 def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
     """Train the small CLIP, from random weights or those of a bundle; yields steps."""
-    corpus = open_corpus(folder / "corpus")
+    corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
     torch.manual_seed(settings.clip.seed)
     student = _student(settings, folder, start).to(memory_format=torch.channels_last)
     if start is not None:
         student.clip.load_state_dict(start.clip.state_dict())
-    loss = ContrastiveLoss(student, corpus, settings.clip.batch)
+    more = DescribedShapes(_codes(folder, "described"), [record["captions"] for record in described.records])
+    loss = ContrastiveLoss(
+        student, corpus, _codes(folder, "corpus"), more, settings.clip.batch, settings.precision
+    )
     yield from run_loop("clip", student, loss, settings.clip, folder)
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
 
 
 def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the SVR model, from random weights or those of a bundle; yields steps."""
+    """Train the SVR model's image encoder, from random weights or those of a bundle; yields steps."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
     model = new_svr().to(memory_format=torch.channels_last)
     if start is not None:
-        model.load_state_dict(start.svr.state_dict())
-    loss = ReconstructionLoss(model, corpus, settings.svr.batch)
-    if _step(folder / "svr.pt") <= settings.even_after < settings.svr.steps:
-        yield from run_loop("svr", model, loss, settings.svr, folder, until=settings.even_after)
-        _even_codes(model, corpus, folder / "svr.pt")
+        model.encoder.load_state_dict(start.svr.encoder.state_dict())
+    load_weights(folder / "codes.pt", _new_coder(model))
+    loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
 
@@ -147,14 +170,15 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
 def train_flow(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     """Train the generative mapper; yields steps."""
     mapper, encoded = _flow(settings, folder)
-    yield from run_loop("flow", mapper, FlowLoss(mapper, encoded, settings.flow.batch), settings.flow, folder)
+    loss = FlowLoss(mapper, encoded, settings.flow.batch, _described(settings, folder), settings.precision)
+    yield from run_loop("flow", mapper, loss, settings.flow, folder)
 
 
 def train_regressor(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     """Train the paper's mapper; yields steps."""
     encoded = _encoded(settings, folder)
     torch.manual_seed(settings.regressor.seed)
-    mapper = RegressingMapper([CLIP_CONFIG["embed_dim"]] * 9 + [256] * 4)
+    mapper = RegressingMapper([CLIP_CONFIG["embed_dim"]] * 9 + [new_svr().spec.code_size] * 4)
     loss = RegressionLoss(mapper, encoded, settings.regressor.batch, settings.noise_scale)
     yield from run_loop("regressor", mapper, loss, settings.regressor, folder)
 
@@ -203,7 +227,7 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
         description="Small offline models, trained on procedural shapes of everyday things.",
         licence="CC0-1.0",
         clip={"kind": "tiny", "config": _clip_config(settings), "image_mean": MEAN, "image_std": DEVIATION},
-        svr={"kind": "triplane", "architecture": svr.architecture()},
+        svr={"kind": "parts", "architecture": svr.architecture()},
         mapper={"kind": "flow", "architecture": mapper.architecture()},
         settings=settings.pipeline,
         categories=tuple(CATEGORIES),
@@ -224,17 +248,27 @@ def far_limit(clip: ClipEncoder, examples: list[str], captions: list[str]) -> fl
 
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
-    corpus = open_corpus(folder / "corpus")
-    (clip, clip_step), (svr, svr_step) = trained_clip(settings, folder), trained_svr(folder)
-    data = ProceduralSet.of(corpus)
-    features = encode_features(clip, data, folder / f"features-{clip_step}.safetensors")
-    codes = encode_codes(svr, data, folder / f"codes-{svr_step}.safetensors")
-    return Encoded(**features, **codes)
+    """The corpus with images, seen by CLIP; its codes are the parts', which the image encoder aims at."""
+    clip, step = trained_clip(settings, folder)
+    data = ProceduralSet.of(open_corpus(folder / "corpus"))
+    features = encode_features(clip, data, folder / f"features-{step}.safetensors")
+    return Encoded(**features, codes=_codes(folder, "corpus"))
+
+
+def _described(settings: StarterSettings, folder: Path) -> Encoded:
+    """The corpus without images; its captions stand for them."""
+    clip, step = trained_clip(settings, folder)
+    captions = [record["captions"] for record in open_corpus(folder / "described").records]
+    texts = encode_captions(clip, captions, folder / f"captions-{step}.safetensors")
+    return Encoded(texts, texts, _codes(folder, "described"))
 
 
 def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:
     encoded = _encoded(settings, folder)
-    mapper = new_flow(encoded, seed=settings.flow.seed, components=settings.components, bank=settings.bank)
+    mapper = new_flow(
+        encoded, seed=settings.flow.seed, components=settings.components, bank=settings.bank,
+        hidden=FLOW_HIDDEN, blocks=FLOW_BLOCKS,
+    )  # fmt: skip
     return mapper, encoded
 
 
@@ -264,35 +298,30 @@ def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, 
     return student.clip, step
 
 
-def new_svr() -> TriplaneSvr:
+def new_svr() -> PartsSvr:
     """The starter's SVR model with random weights."""
-    return TriplaneSvr(low_pass=2)
+    return PartsSvr()
 
 
-def trained_svr(folder: Path) -> tuple[TriplaneSvr, int]:
+def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
     """The SVR model as last saved, and its step."""
     model = new_svr()
     return model, load_weights(folder / "svr.pt", model)
 
 
-def _step(path: Path) -> int:
-    """The step of a checkpoint; 0 where there is none."""
-    return int(torch.load(path, weights_only=True, map_location="cpu")["step"]) if path.exists() else 0
+def _new_coder(svr: PartsSvr) -> PartAutoencoder:
+    """The autoencoder around the decoder of an SVR model."""
+    return PartAutoencoder(svr.decoder, svr.spec.code_size)
 
 
-def _even_codes(model: TriplaneSvr, corpus: Corpus, path: Path) -> None:
-    """Even out the code space of the checkpoint of `model`, unless that was done at this very step."""
-    if EVENED in torch.load(path, weights_only=True, map_location="cpu"):
-        return
-    shapes = np.arange(min(len(corpus), EVENED_BY))
-    with torch.no_grad():
-        parts = [model.encode(image_batch(corpus, part, np.zeros(len(part), int)))
-                 for part in np.array_split(shapes, max(1, len(shapes) // 100))]  # fmt: skip
-    writers, readers = model.code_layers()
-    names = [name for name, _ in model.named_parameters()]
-    even_checkpoint(path, torch.cat(parts), writers=writers, readers=readers, parameters=names)
+def _codes(folder: Path, name: str) -> Tensor:
+    """Codes [N, C] of the shapes of a corpus; computed once for a trained code space."""
+    coder = _new_coder(new_svr())
+    step = load_weights(folder / "codes.pt", coder)
+    return codes_of(coder, open_corpus(folder / name).parts, folder / f"{name}-codes-{step}.safetensors")
 
 
 def _student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipStudent:
     classes = classes_of(open_corpus(folder / "corpus"))
-    return ClipStudent(new_clip(settings, folder, start), classes, CLIP_CONFIG["embed_dim"])
+    clip = new_clip(settings, folder, start)
+    return ClipStudent(clip, classes, CLIP_CONFIG["embed_dim"], new_svr().spec.code_size)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from backend.bundles import build_svr
 from backend.cameras import Cameras, look_at, sample_pixels
@@ -19,7 +20,7 @@ from backend.losses import STAGE1_WEIGHTS
 from backend.svr.dvr import DvrModel
 from backend.svr.ss3d import Ss3dModel
 from backend.svr.triplane import TriplaneSvr
-from backend.training.align import encode_codes
+from backend.training.align import code_parts
 from backend.training.batches import RayBatch, input_batch, ray_batch
 from backend.training.loop import LoopSettings, run_loop
 from backend.training.svr_loss import DecoderOnly, SvrLoss, SvrLossSettings, ray_terms, see, training_points
@@ -195,7 +196,9 @@ class _Watching(DvrModel):
 
 def test_codes_of_stage_1_come_from_pictures_on_the_model_s_background(tmp_path: Path) -> None:
     model = _Watching()
-    codes = encode_codes(model, _pictures(), tmp_path / "codes.safetensors")["codes"]
+    cache = tmp_path / "codes.safetensors"
+    assert list(code_parts(model, _pictures(), cache)) == [1]
+    codes = load_file(cache)["codes"]
     assert model.shown.shape == (3, 3, 8, 8), "three views; the one picture serves for all"
     assert model.shown[:, :, 0].max() == 0 and model.shown[0, 0, 3, 3] == pytest.approx(100 / 255)
     assert torch.allclose(codes, model.shown.mean((0, 2, 3))[None])

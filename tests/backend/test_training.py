@@ -14,10 +14,9 @@ from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, ope
 from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
 from backend.training.align import Encoded, FlowLoss
-from backend.training.clip import ClipStudent, ContrastiveLoss, classes_of
+from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
-from backend.training.reconstruct import mixed_codes
-from backend.training.starter import far_limit, read_settings, train_clip, trained_clip
+from backend.training.starter import far_limit, read_settings, train_clip, train_codes, trained_clip
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
@@ -52,19 +51,6 @@ def test_far_limit_is_a_low_quantile_of_nearest_cosines() -> None:
     captions = ["1", "89", *["0"] * 198]
     limit = far_limit(Angles(), ["0", "90"], captions)
     assert abs(limit - np.cos(np.deg2rad(1))) < 1e-4
-
-
-def test_some_codes_are_means_over_views(corpus_folder: Path) -> None:
-    class Means:
-        def encode(self, images: torch.Tensor) -> torch.Tensor:
-            return images.mean((2, 3))
-
-    corpus = open_corpus(corpus_folder)
-    codes = mixed_codes(Means(), corpus, np.arange(4), np.random.default_rng(0)).numpy()
-    views = corpus.images.astype(np.float32).mean((2, 3)) / 255  # [4, 2, 3]
-    single = np.isclose(codes[:, None], views, atol=1e-5).all(-1).any(-1)
-    assert single.sum() == 2
-    assert np.allclose(codes[~single], views[~single].mean(1), atol=1e-5)
 
 
 def test_unfinished_corpus_is_refused(tmp_path: Path) -> None:
@@ -121,7 +107,7 @@ def test_flow_carries_noise_to_the_conditioned_code(tmp_path: Path) -> None:
     mapper = FlowMapper(
         feature_size=8, code_size=3, components=2, hidden=32, blocks=1, bank_size=2, neighbours=1
     )
-    mapper.set_space(Whitening.fit(codes, components=2), features)
+    mapper.set_space(Whitening.fit(codes, components=2), features, codes[:2])
     settings = LoopSettings(steps=300, learning_rate=5e-3, warmup=10, checkpoint_every=300)
     list(run_loop("flow", mapper, FlowLoss(mapper, encoded, 64), settings, tmp_path))
     with torch.no_grad():
@@ -149,23 +135,27 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
         "text_cfg": {"width": 16, "heads": 2, "layers": 1},
     }
     torch.manual_seed(0)
-    student = ClipStudent(build_tiny_clip(config, words), classes_of(corpus), 16)
+    student = ClipStudent(build_tiny_clip(config, words), classes_of(corpus), 16, 4)
     assert len(student.classes["category"]) == 4
-    loss = ContrastiveLoss(student, corpus, 4)
+    described = DescribedShapes(torch.eye(4), [record["captions"] for record in corpus.records])
+    loss = ContrastiveLoss(student, corpus, torch.eye(4), described, 4)
     settings = LoopSettings(steps=160, learning_rate=3e-3, warmup=5, checkpoint_every=160)
     first, *_, last = list(run_loop("clip", student, loss, settings, tmp_path))
     assert last.losses["contrastive"] < 0.7 * first.losses["contrastive"]
     assert last.losses["category"] < 0.7 * first.losses["category"]
+    assert last.losses["shape_text"] < 0.7 * first.losses["shape_text"]
 
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
     """The shipped weights fit although the corpus at hand has other words; CLIP makes a step."""
     (tmp_path / "corpus").symlink_to(corpus_folder)
+    (tmp_path / "described").symlink_to(corpus_folder)
     (tmp_path / "test").symlink_to(corpus_folder)
     shipped = load_bundle("starter")
     settings = read_settings(None)
     one = {"steps": 1, "batch": 4, "checkpoint_every": 1}
-    settings = settings.replace(clip=settings.clip.replace(**one))
+    settings = settings.replace(clip=settings.clip.replace(**one), codes=settings.codes.replace(**one))
+    list(train_codes(settings, tmp_path, shipped))
     list(train_clip(settings, tmp_path, shipped))
     clip, step = trained_clip(settings, tmp_path)
     assert step == 1

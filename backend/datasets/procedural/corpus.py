@@ -17,9 +17,11 @@ import numpy as np
 from backend.config import Settings, bounded
 from backend.datasets.procedural.captions import describe
 from backend.datasets.procedural.categories import CATEGORIES, Sample, make
+from backend.datasets.procedural.part_tables import part_table
 from backend.datasets.procedural.views import LIGHT, render, sample_points, world_matrix
 from backend.errors import DatasetError
 from backend.output_file import write_file
+from backend.svr import parts_layout as layout
 
 if TYPE_CHECKING:
     from multiprocessing.pool import IMapIterator
@@ -39,12 +41,12 @@ class CorpusSettings(Settings):
 
     seed: int = bounded(1, 0, 2**31)
     shapes: int = bounded(24_000, 1, 10_000_000)
-    views: int = bounded(5, 1, 64)
-    """Images per shape."""
+    views: int = bounded(5, 0, 64)
+    """Images per shape; a corpus without any still has parts and captions."""
     image_size: int = bounded(64, 16, 512)
     uniform_points: int = bounded(1536, 0, 100_000)
     """Labelled points spread over the cube, per shape."""
-    near_points: int = bounded(1536, 1, 100_000)
+    near_points: int = bounded(1536, 0, 100_000)
     """Labelled points around the surface, per shape; these have colours."""
     captions: int = bounded(8, 1, 100)
     """Captions per shape."""
@@ -67,6 +69,8 @@ class Corpus:
     """float16 [N, P], negative inside."""
     colors: np.ndarray
     """uint8 [N, near_points, 3]: albedo of the near points."""
+    parts: np.ndarray
+    """float16 [N, SLOTS, COLUMNS]: the tables of parts, see `part_table`."""
     records: list[dict]
     """category, kind, color, pattern, facts, paints, captions."""
 
@@ -149,19 +153,20 @@ def _part_name(start: int | str) -> str:
 
 def _open(folder: Path, s: CorpusSettings, mode: str) -> dict[str, np.ndarray]:
     points = s.uniform_points + s.near_points
-    layout = {
+    arrays = {
         "images": (np.uint8, (s.views, s.image_size, s.image_size, 3)),
         "masks": (np.uint8, (s.views, s.image_size, s.image_size // 8)),
         "cameras": (np.float32, (s.views, 3)),
         "points": (np.float16, (points, 3)),
         "distances": (np.float16, (points,)),
         "colors": (np.uint8, (s.near_points, 3)),
+        "parts": (np.float16, (layout.SLOTS, layout.COLUMNS)),
     }
     if mode == "r":
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in layout}
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in arrays}
     return {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, (s.shapes, *shape))
-        for name, (dtype, shape) in layout.items()
+        for name, (dtype, shape) in arrays.items()
     }
 
 
@@ -182,10 +187,12 @@ def _fill_one(arrays: dict[str, np.ndarray], settings: CorpusSettings, index: in
         arrays["images"][index, v] = np.round(image.rgb * 255).astype(np.uint8)
         arrays["masks"][index, v] = np.packbits(image.mask, axis=-1)
         arrays["cameras"][index, v] = camera
-    points = sample_points(sample.shape, rng, settings.uniform_points, settings.near_points)
-    arrays["points"][index] = points.position
-    arrays["distances"][index] = points.distance
-    arrays["colors"][index] = np.round(points.rgb[settings.uniform_points :] * 255).astype(np.uint8)
+    if settings.uniform_points + settings.near_points:
+        points = sample_points(sample.shape, rng, settings.uniform_points, settings.near_points)
+        arrays["points"][index] = points.position
+        arrays["distances"][index] = points.distance
+        arrays["colors"][index] = np.round(points.rgb[settings.uniform_points :] * 255).astype(np.uint8)
+    arrays["parts"][index] = part_table(sample.shape)
     draw = sample.draw
     return {
         "category": sample.category.name,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backend.named_colors import COLORS, partner
+from backend.svr.parts_layout import PATTERNS as PATTERNS  # The index is what the compiled kernels see.
 
 COLOR_WORDS: dict[str, list[str]] = {
     "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
@@ -26,12 +27,6 @@ COLOR_WORDS: dict[str, list[str]] = {
     "beige": ["beige", "cream", "sand colored", "light brown"],
 }
 """Words for each named colour, the plain word first."""
-
-PATTERNS = (
-    "plain", "wood", "metal", "gold", "marble", "glass", "leather", "fabric", "concrete", "brick",
-    "rust", "leaf", "zebra", "checker", "stripes", "dots", "flame", "ice",
-)  # fmt: skip
-"""Pattern names; the index is what the compiled kernels see."""
 
 PATTERN_WORDS: dict[str, list[str]] = {
     "wood": ["wooden", "wood", "oak", "made of wood", "timber"],

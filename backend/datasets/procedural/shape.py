@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from backend.datasets.procedural.materials import PATTERNS, Material
+from backend.datasets.procedural.materials import Material
+from backend.svr.parts_layout import KINDS, PATTERNS
 
-KINDS = ("box", "ellipsoid", "cone", "torus", "prism", "lathe", "capsule", "arc")
 FIT = 0.9
 """Longest side of a packed shape, in units of the cube."""
 

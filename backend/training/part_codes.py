@@ -1,0 +1,76 @@
+"""The code space of the parts model: a variational autoencoder of tables of parts.
+
+The shape programs know the parts of every shape, so codes and the decoder are learned from tables alone, some
+hundred times quicker than from images. The image encoder and the mapper then aim at these codes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backend.svr import parts_layout as layout
+from backend.svr.parts import PartDecoder, ResidualBlock
+from backend.training.align import fill_cache
+from backend.training.part_loss import part_loss
+
+KL_WEIGHT = 4e-3
+"""Weight of the divergence from the unit normal distribution, summed over a code."""
+
+
+class PartEncoder(nn.Module):
+    """Table [B, SLOTS, COLUMNS] -> mean and log deviation of its code, [B, C] each."""
+
+    def __init__(self, code_size: int, hidden: int = 640, blocks: int = 2) -> None:
+        super().__init__()
+        self.inlet = nn.Linear(layout.SLOTS * layout.COLUMNS, hidden)
+        self.blocks = nn.ModuleList([ResidualBlock(hidden) for _ in range(blocks)])
+        self.outlet = nn.Linear(hidden, 2 * code_size)
+
+    def forward(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.inlet(table.flatten(1))
+        for block in self.blocks:
+            x = block(x)
+        mean, log_deviation = self.outlet(F.silu(x)).chunk(2, -1)
+        return mean, log_deviation.clamp(-8, 1)
+
+
+class PartAutoencoder(nn.Module):
+    """The encoder of tables, and the decoder that becomes the SVR model's."""
+
+    def __init__(self, decoder: PartDecoder, code_size: int) -> None:
+        super().__init__()
+        self.encoder = PartEncoder(code_size)
+        self.decoder = decoder
+
+
+class AutoencoderLoss:
+    """Loss of a step over random rows of `tables` [N, SLOTS, COLUMNS] (float16)."""
+
+    def __init__(self, model: PartAutoencoder, tables: np.ndarray, batch: int) -> None:
+        self._model = model
+        self._tables = tables
+        self._batch = batch
+
+    def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(self._tables), (self._batch,), generator=generator).sort().values
+        table = torch.from_numpy(self._tables[rows.numpy()].astype(np.float32))
+        mean, log_deviation = self._model.encoder(table)
+        noise = torch.randn(mean.shape, generator=generator)
+        losses = part_loss(self._model.decoder(mean + log_deviation.exp() * noise), table)
+        divergence = 0.5 * (mean.square() + (2 * log_deviation).exp() - 1) - log_deviation
+        return {**losses, "divergence": KL_WEIGHT * divergence.sum(-1).mean()}
+
+
+def codes_of(model: PartAutoencoder, tables: np.ndarray, cache: Path) -> Tensor:
+    """Codes [N, C] (the means) of tables [N, SLOTS, COLUMNS]; computed once, then read from `cache`."""
+
+    def encode(rows: np.ndarray) -> dict[str, Tensor]:
+        return {"codes": model.encoder(torch.from_numpy(tables[rows].astype(np.float32)))[0]}
+
+    for _ in fill_cache(cache, len(tables), encode, part=4096):
+        pass
+    return load_file(cache)["codes"]

@@ -7,9 +7,11 @@ from pathlib import PurePath
 AGAIN = "Try again; the log has the details."
 MEMORY = "It may have run out of memory: lower the quality, then try again."
 _SSH_FAILED = 255
-"""ssh's own exit code; any other is that of the command at the far end."""
+"""ssh's own exit code, also where a signal ended the far command; any other is that of the far command."""
 _FAR_KILLED = 128 + 9
 """What the far end's shell says of a backend that signal 9 ended."""
+_LOST = "closed by remote host|Connection reset|Broken pipe|not responding|timed out|Read from remote host"
+"""What ssh writes when a connection breaks; it writes nothing when a signal ended the far command."""
 _LONGEST = 160
 """Characters of a log line in a sentence."""
 _NOT_CONNECTED = (
@@ -44,10 +46,12 @@ def explain_end(
     where = ", in the middle of a message" if inside_frame else ""
     over_ssh = PurePath(command[0]).stem.lower() == "ssh" if command else False
     if over_ssh and exit_code == _SSH_FAILED:
-        if greeted:
+        if not greeted:
+            return f"There is no connection over ssh{_last_line(log)}.", _remedy(_NOT_CONNECTED, log, AGAIN)
+        if re.search(_LOST, log):
             lost = f"The connection over ssh to the backend was lost{where}."
             return lost, "Check the network and the machine at the far end, then try again."
-        return f"There is no connection over ssh{_last_line(log)}.", _remedy(_NOT_CONNECTED, log, AGAIN)
+        return f"The backend at the far end was killed, or the connection over ssh was lost{where}.", MEMORY
     how = ""
     if exit_code is not None:
         how = f" with exit code {exit_code}" if exit_code >= 0 else f", killed by signal {-exit_code}"

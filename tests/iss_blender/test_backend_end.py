@@ -68,6 +68,10 @@ def test_a_lost_connection_is_no_end_of_the_backend() -> None:
 
 def test_a_backend_that_is_killed_may_have_lacked_memory_also_at_the_far_end() -> None:
     assert told(LOCAL, -9, greeted=True) == ("The backend ended, killed by signal 9.", MEMORY)
+    assert told(SSH, 255, greeted=True) == (
+        "The backend at the far end was killed, or the connection over ssh was lost.",
+        MEMORY,
+    )
     assert told(SSH, 137, greeted=True) == ("The backend ended with exit code 137.", MEMORY)
     assert told(LOCAL, 137, greeted=True)[1] == AGAIN
 

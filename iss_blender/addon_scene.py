@@ -8,7 +8,7 @@ import logging
 
 import bpy
 
-from . import addon_styles, mesh_import, object_marks
+from . import addon_solid_view, addon_styles, mesh_import, object_marks
 from .job_requests import (
     NEW,
     REPLACE,
@@ -58,6 +58,7 @@ def carry_out_one(session: Session) -> bool:
         except MeshImportError as problem:
             session.trouble = Trouble(problem.message, problem.remedy, problem.code)
             _restore(target)
+            addon_solid_view.put_back(session.previewed.get(work.job.id, {}))
         return True
     return False
 
@@ -137,8 +138,10 @@ def _carry_out(session: Session, work: SceneWork) -> None:
         _show_preview(session, work, place, target)
     elif work.kind == RESULT:
         _place_result(session, work, place, target)
-    elif target is not None:
-        _give_up(work.job, place, target)
+    else:
+        addon_solid_view.put_back(session.previewed.get(work.job.id, {}))
+        if target is not None:
+            _give_up(work.job, place, target)
 
 
 def _show_preview(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
@@ -160,10 +163,10 @@ def _show_preview(session: Session, work: SceneWork, place: Place, target: "bpy.
             target.data = target.data.copy()
         if work.job.name == "stylize_mesh":
             addon_styles.show_own_preview(target, work.arrays["colors"])
-            shown.add(work.job.id)
-            return
-        mesh_import.replace_result(target, work.arrays, dataclasses.replace(record, preview=True))
-    shown.add(work.job.id)
+        else:
+            mesh_import.replace_result(target, work.arrays, dataclasses.replace(record, preview=True))
+    if work.job.id not in shown:
+        shown[work.job.id] = addon_solid_view.show_colors()
 
 
 def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.types.Object | None") -> None:
@@ -199,7 +202,8 @@ def _place_result(session: Session, work: SceneWork, place: Place, target: "bpy.
         target.id_properties_ui(object_marks.BLEND).update(min=0.0, max=1.0, description="Between both ends")
     if job.kept:
         session.placed.add(job.id)
-    session.previewed.discard(job.id)
+    session.previewed.pop(job.id, None)
+    addon_solid_view.show_object(target)
     push_undo(f"ISS: {target.name}")
 
 
@@ -212,10 +216,10 @@ def _place_look(session: Session, work: SceneWork, place: Place, target: "bpy.ty
     if sibling is not None:
         _stand_right_of(obj, sibling, GAP * obj.dimensions.z)
     select_only(obj)
-    mesh_import.show_colors_in_solid([window.screen for window in bpy.context.window_manager.windows])
+    addon_solid_view.show_object(obj)
     if work.job.kept:
         session.placed.add(work.job.id)
-    session.previewed.discard(work.job.id)
+    session.previewed.pop(work.job.id, None)
     push_undo(f"ISS: {obj.name}")
 
 
@@ -231,7 +235,6 @@ def _add(work: SceneWork, place: Place, record: ObjectRecord, object_id: str) ->
     if left is not None:
         _stand_right_of(obj, left, GAP * place.height)
     select_only(obj)
-    mesh_import.show_colors_in_solid([window.screen for window in bpy.context.window_manager.windows])
     return obj
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import jobs, protocol
+from .backend_end import AGAIN, explain_end
 from .jobs import ClientEvent, Failure, Hello, Job
 from .journal import INTERRUPTED as JOURNAL_INTERRUPTED
 from .journal import Journal, JournalError, ResultWriter, new_job_id
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 GAP_S = 0.5
 """What a longer pause between polls (a render, a dialog) counts as of the backend's silence. Not nothing:
 a Blender that draws once a second would never notice a hang."""
-
-AGAIN = "Try again; the log has the details."
 
 
 @dataclass(frozen=True)
@@ -382,13 +381,12 @@ class BackendClient:
 
     def _died(self) -> None:
         assert self._process is not None
-        code = self._process.exit_code(patience_s=0.003)
-        how = ""
-        if code is not None:
-            how = f" with exit code {code}" if code >= 0 else f", killed by signal {-code}"
-        where = ", in the middle of a message" if self._reader.inside_frame else ""
-        remedy = "It may have run out of memory: lower the quality, then try again." if code == -9 else AGAIN
-        self._break("died", f"The backend ended{how}{where}.", remedy)
+        code, greeted = self._process.exit_code(patience_s=0.003), self.state == jobs.READY
+        inside = self._reader.inside_frame
+        message, remedy = explain_end(
+            self.command, code, self.log_tail(), greeted=greeted, inside_frame=inside
+        )
+        self._break("died", message, remedy)
 
     def _break(self, code: str, message: str, remedy: str = AGAIN) -> None:
         self._drop_process()

@@ -1,8 +1,10 @@
-"""Ready materials for results: colours from the colour attribute, or from a baked texture.
+"""Ready materials for results: colours from the colour attribute, or from a picture; Solid views for both.
 
 One shared material reads the active colour attribute, so it looks the same in Eevee, Cycles and the glTF
 exporter. Sockets and nodes are looked up so that Blender 4.2 to 5.x all find theirs.
 """
+
+from collections.abc import Iterable
 
 import bpy
 
@@ -15,6 +17,10 @@ SPECULAR = 0.2
 
 TEXTURE = "texture"
 """The mark of a material that shows a baked picture."""
+COLORS, PICTURES = "VERTEX", "TEXTURE"
+"""What a Solid view shows of all its objects."""
+_SWITCHED = (COLORS, PICTURES, "MATERIAL")
+"""What may give way to another; single, random and object colours are the artist's own choice and stay."""
 _COLOR_NODE, _IMAGE_NODE = "ShaderNodeVertexColor", "ShaderNodeTexImage"
 _SPECULAR_NAMES = ("Specular IOR Level", "Specular")
 
@@ -54,6 +60,22 @@ def is_ours(material: "bpy.types.Material | None") -> bool:
 def is_baked(material: "bpy.types.Material | None") -> bool:
     """Whether it is a material of `texture_material`."""
     return material is not None and material.get(MARK) == TEXTURE
+
+
+def show_in_solid(screens: "Iterable[bpy.types.Screen]", color_type: str = COLORS) -> dict[int, str]:
+    """Let Solid views show vertices' colours or pictures; what the changed ones showed, by pointer."""
+    before = {}
+    for view in views_of(screens):
+        if view.shading.color_type in _SWITCHED and view.shading.color_type != color_type:
+            before[view.as_pointer()] = view.shading.color_type
+            view.shading.color_type = color_type
+    return before
+
+
+def views_of(screens: "Iterable[bpy.types.Screen]") -> "list[bpy.types.SpaceView3D]":
+    """Their 3D views, also those behind another editor."""
+    spaces = (space for screen in screens for area in screen.areas for space in area.spaces)
+    return [space for space in spaces if space.type == "VIEW_3D"]
 
 
 def _new_material(name: str, mark: str) -> "tuple[bpy.types.Material, bpy.types.Node]":

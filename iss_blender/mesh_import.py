@@ -6,7 +6,7 @@ object's origin is the middle of its footprint, so that it stands on the floor a
 
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import bpy
 import numpy as np
@@ -140,15 +140,6 @@ def result_collection(scene: "bpy.types.Scene", name: str = COLLECTION) -> "bpy.
     made = bpy.data.collections.new(name)
     scene.collection.children.link(made)
     return made
-
-
-def show_colors_in_solid(screens: "Iterable[bpy.types.Screen]") -> None:
-    """Let Solid views that show material colours (Blender's default) show colour attributes instead."""
-    for screen in screens:
-        for area in screen.areas:
-            for space in area.spaces:
-                if space.type == "VIEW_3D" and space.shading.color_type == "MATERIAL":
-                    space.shading.color_type = "VERTEX"
 
 
 def _checked(arrays: Mapping[str, Array]) -> tuple[Array, Array, Array]:

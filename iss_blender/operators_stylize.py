@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from . import addon_styles, object_marks, style_marks
+from . import addon_solid_view, addon_styles, object_marks, style_marks
 from .addon_own_mesh import FEW_VERTICES, OwnMeshError, read_own_mesh
 from .addon_scene import ORIGINAL as HELD_MESH
 from .addon_scene import own_id, select_only
@@ -240,7 +240,20 @@ class ISS_OT_show_original(SessionOperator, bpy.types.Operator):
         select_only(other)
 
 
-CLASSES = (ISS_StyleSettings, ISS_OT_stylize, ISS_OT_remesh, ISS_OT_show_original)
+class ISS_OT_show_in_solid(SessionOperator, bpy.types.Operator):
+    """Let this view's Solid show what the look is made of: a picture, or colours of its vertices"""
+
+    bl_idname, bl_label = "iss.show_in_solid", "Show in Solid"
+
+    def run(self, context: "bpy.types.Context", session: Session) -> None:
+        obj, view = context.active_object, context.space_data
+        if obj is None or view is None or view.type != "VIEW_3D":
+            raise Refusal("Press it in a 3D view, with a look selected.")
+        if color_type := addon_solid_view.color_type_of(obj):
+            view.shading.color_type = color_type
+
+
+CLASSES = (ISS_StyleSettings, ISS_OT_stylize, ISS_OT_remesh, ISS_OT_show_original, ISS_OT_show_in_solid)
 
 
 def register() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import bpy
 
-from . import addon_styles, object_marks, style_marks
+from . import addon_solid_view, addon_styles, object_marks, style_marks
+from .materials import PICTURES
 from .object_record import ObjectRecord, read_record
 from .operators_stylize import AUTO, PICTURE, styles_own_mesh
 from .panel_parts import SidebarPanel, draw_text, never_raises, operator, register_classes, unregister_classes
@@ -28,6 +29,7 @@ class ISS_PT_style(SidebarPanel, bpy.types.Panel):
         layout, obj, wanted = self.layout, context.active_object, context.scene.iss_style
         record = read_record(obj)
         draw_chain(layout, context, obj, record)
+        draw_hidden_look(layout, context, obj)
         row = layout.row(align=True)
         row.scale_y = 1.2
         row.prop(wanted, "style", text="", placeholder="wooden")
@@ -67,6 +69,15 @@ def draw_chain(layout: Any, context: Any, obj: Any, record: ObjectRecord | None)
         words = (str(json.loads(obj[addon_styles.OWN_STYLE]).get("style", "")),)
     name = record.prompt if record is not None and record.prompt else obj.name
     draw_text(layout, context, " + ".join((name, *words)), icon="MATERIAL")
+
+
+def draw_hidden_look(layout: Any, context: Any, obj: Any) -> None:
+    """That the Solid view shows the other kind of colours, with a button for this one's."""
+    view = context.space_data
+    if view is not None and view.type == "VIEW_3D" and addon_solid_view.hides_look(view.shading, obj):
+        kind = "a picture" if addon_solid_view.color_type_of(obj) == PICTURES else "colours of vertices"
+        draw_text(layout, context, f"This look is {kind}, which Solid does not show now.", icon="HIDE_ON")
+        operator(layout, "iss.show_in_solid", icon="SHADING_SOLID")
 
 
 def draw_looking_back(layout: Any, obj: Any) -> None:

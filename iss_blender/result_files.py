@@ -9,7 +9,8 @@ import numpy as np
 from .assets import mark_as_asset, mesh_arrays
 from .bake import bake_colors
 from .batch import BatchSettings, Item
-from .mesh_import import import_result, show_colors_in_solid
+from .materials import show_in_solid
+from .mesh_import import import_result
 from .object_record import ObjectRecord
 from .preview_picture import draw_mesh, on_ground, save_png
 from .protocol import Array, Fields
@@ -61,7 +62,7 @@ def _write(obj: "bpy.types.Object", record: ObjectRecord, stem: Path, settings: 
     obj.select_set(True)
     bpy.context.view_layer.objects.active = obj
     if "blend" in settings.formats:
-        show_colors_in_solid(bpy.data.screens)
+        show_in_solid(bpy.data.screens)
         _run(bpy.ops.wm.save_as_mainfile, _beside(stem, ".blend"), copy=True, compress=True)
     if "glb" in settings.formats:
         _run(

@@ -94,8 +94,8 @@ class Session:
         self.scene_work: deque[SceneWork] = deque()
         self.placed: set[str] = set()
         """Jobs whose results are in the open file, which is not saved with them yet."""
-        self.previewed: set[str] = set()
-        """Jobs of which a mesh was shown already."""
+        self.previewed: dict[str, dict[int, str]] = {}
+        """Jobs of which a mesh was shown already, and what Solid views showed before."""
         self.waiting: list[Entry] = []
         """Results of earlier sessions that no saved file has."""
         self.interrupted: list[Entry] = []

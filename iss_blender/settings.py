@@ -135,7 +135,7 @@ class ISS_Preferences(bpy.types.AddonPreferences):
     )
     command: StringProperty(
         name="Command",
-        description="For example: ssh workstation /opt/iss/bin/python -m backend serve",
+        description='For example: ssh workstation "cd /opt/iss && .venv/bin/python -m backend serve"',
         update=_preferences_changed,
     )
     idle_unload_min: IntProperty(

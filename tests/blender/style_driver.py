@@ -25,6 +25,7 @@ from window_tools import (
     settled,
     take_picture,
     until,
+    view_regions,
 )
 
 BUNDLE = os.environ["ISS_WINDOW_BUNDLE"]
@@ -69,6 +70,20 @@ def looking_back(look: Any) -> Iterator[float]:
     take_picture("9_original")
     seen["original_shown"] = [look.hide_get(), bpy.context.view_layer.objects.active.hide_get()]
     bpy.ops.iss.show_original()
+
+
+def stripes() -> Iterator[float]:
+    """The mesh with few vertices in Solid, without grid and outlines."""
+    main, _ = view_regions()
+    space = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "VIEW_3D").spaces[
+        0
+    ]
+    seen["solid_shows"] = space.shading.color_type
+    seen["view"] = [main.x, main.y, main.width, main.height]
+    space.overlay.show_overlays = False
+    yield 2.0
+    take_picture("8_zebra_solid")
+    space.overlay.show_overlays = True
 
 
 def cancelled() -> Iterator[float]:
@@ -121,6 +136,7 @@ def steps() -> Iterator[float]:
     monkey = bpy.context.view_layer.objects.active
     settings.bake_size = "512"
     yield from stylize("zebra")
+    yield from stripes()
     own = bpy.context.view_layer.objects.active
     seen["own"] = [own.name, monkey.name, len(own.data.vertices) == len(monkey.data.vertices)]
     yield from cancelled()

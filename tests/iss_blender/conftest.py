@@ -55,9 +55,10 @@ def addon(blender: Any) -> Iterator[SimpleNamespace]:
     shutil.rmtree(USER_FOLDER / "extensions" / ".user", ignore_errors=True)
     addon_utils.enable(EXTENSION, default_set=True)
     names = (
-        "addon", "addon_own_mesh", "addon_scene", "addon_styles", "addon_timer", "jobs", "job_requests",
-        "object_marks", "object_record", "operators_stylize", "style_marks", "panel", "panel_models",
-        "panel_stylize", "panel_parts", "panel_results", "panel_setup", "session", "settings",
+        "addon", "addon_own_mesh", "addon_scene", "addon_solid_view", "addon_styles", "addon_timer", "jobs",
+        "job_requests", "object_marks", "object_record", "operators_stylize", "scene_studio", "style_marks",
+        "panel", "panel_models", "panel_stylize", "panel_parts", "panel_results", "panel_setup", "session",
+        "settings",
     )  # fmt: skip
     yield SimpleNamespace(bpy=blender, **{name: module(name) for name in names})
     addon_utils.disable(EXTENSION, default_set=True)

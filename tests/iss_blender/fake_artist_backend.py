@@ -48,12 +48,20 @@ def iterates(count: int) -> Array:
     return np.ascontiguousarray(np.broadcast_to(rgb[:, None], (3, count, 3)))
 
 
+def striped(points: Array) -> Array:
+    """Stripes [K, 3] across x, half a unit from one dark one to the next: nearly black, nearly white."""
+    light = np.floor(points[:, 0] * 4) % 2
+    return np.repeat(0.05 + 0.9 * light.astype(np.float32)[:, None], 3, axis=1)
+
+
 def own_look(frame: Frame) -> tuple[Fields, dict[str, Array]]:
-    """An own mesh in green; texels too."""
+    """An own mesh in green, texels too; in the style "striped" with stripes."""
     count, samples = len(frame.arrays["vertices"]), frame.arrays.get("samples", np.zeros((0, 3)))
     fields = {"style": frame.fields["params"]["style"], "iterate_steps": [0, 1, 2], "scores": [0.1, 0.2, 0.3]}
     sampled = np.tile(np.array(GREEN, np.float32), (len(samples), 1))
     colors = painted(frame.arrays, GREEN)["colors"]
+    if fields["style"]["style"] == "striped":
+        sampled, colors = striped(samples), striped(frame.arrays["vertices"])
     return fields, {"colors": colors, "sample_colors": sampled, "iterate_colors": iterates(count)}
 
 

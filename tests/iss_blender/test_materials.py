@@ -69,14 +69,14 @@ def test_a_colour_is_that_colour_in_a_cycles_picture(
 
 def test_solid_views_show_the_attribute_unless_the_artist_chose_otherwise(blender: Any) -> None:
     """The factory's Solid views show materials; a result's arrival lets them show attributes."""
-    from iss_blender.mesh_import import show_colors_in_solid
+    from iss_blender.materials import show_in_solid
 
     blender.ops.wm.read_factory_settings(use_empty=False)
     screens = list(blender.data.screens)
     views = [s for screen in screens for a in screen.areas for s in a.spaces if s.type == "VIEW_3D"]
     assert views and any(view.shading.color_type == "MATERIAL" for view in views)
     views[0].shading.color_type = "OBJECT"  # the artist's own choice stays
-    show_colors_in_solid(screens)
+    show_in_solid(screens)
     assert views[0].shading.color_type == "OBJECT"
     types = [view.shading.color_type for view in views]
     assert "VERTEX" in types and "MATERIAL" not in types

@@ -15,10 +15,10 @@ from backend.svr.parts_skin import Skin
 
 SOFTNESS = 0.01
 """Distance at which the occupancy logit is 1: logits are -distance / SOFTNESS."""
-WHITE_FROM, WHITE_AT = 0.08, 0.16
+WHITE_FROM, WHITE_AT = 0.06, 0.1
 """Distances outside the shape between which its colour fades to white: what stage 2's background loss asks of
 a decoder holds here by construction."""
-NEAR = 0.05
+NEAR = WHITE_AT
 """Parts are asked exactly at points within this distance, and that of the widest blend, of the ball around
 them."""
 _SAME_CORNER = 0.01
@@ -118,7 +118,8 @@ class Parts:
         A part further than `reach` gives the distance of the ball around it: most parts are far from most
         points.
         """
-        near = reach + float(self.blend.detach().amax().clamp_min(0))
+        # Beyond this a rounded joint cannot reach the surface, however much closer than the part its ball is.
+        near = reach + 1.25 * float(self.blend.detach().amax().clamp_min(0))
         found = []
         for kind, center, frames, params, outline in self._solid:
             away = points[None] - center[:, None]
@@ -240,7 +241,7 @@ class PartsField(Field):
     def occupancy_and_color(self, points: Tensor) -> tuple[Tensor, Tensor]:
         logits, colors = [], []
         for parts, own in zip(self.parts, points, strict=True):
-            each = parts.distances(own, WHITE_AT)
+            each = parts.distances(own)
             whole = parts.union(each)
             logits.append(-whole / SOFTNESS)
             colors.append(_fade(parts.color(_nearest(each), own, self._skin.lattice), whole))
@@ -263,7 +264,7 @@ class PartsField(Field):
             tuned = replace(self.parts[0], **tensors)
             return -tuned.union(tuned.distances(points[0]))[None] / SOFTNESS
         tuned = replace(self.parts[0], colors=tensors["colors"])
-        each = tuned.distances(points[0], WHITE_AT)
+        each = tuned.distances(points[0])
         below = _fade(tuned.color(_nearest(each), points[0], self._skin.lattice), tuned.union(each))
         return self._skin.over(below, tensors, points[0])[None]
 

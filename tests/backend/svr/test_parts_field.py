@@ -210,7 +210,7 @@ def test_the_last_of_equally_near_parts_gives_the_colour(skin: Skin) -> None:
 def test_colours_fade_to_white_outside(skin: Skin) -> None:
     field = PartsField(skin, _rows(_ball(0.2, colors=(RED, RED)), _ball(0.1, cut=5.0, colors=(BLUE, BLUE))))
     middle = (parts_field.WHITE_FROM + parts_field.WHITE_AT) / 2
-    places = [0.15, 0.2 + 0.9 * parts_field.WHITE_FROM, 0.2 + middle, 0.201 + parts_field.WHITE_AT, 0.5]
+    places = [0.16, 0.2 + 0.9 * parts_field.WHITE_FROM, 0.2 + middle, 0.201 + parts_field.WHITE_AT, 0.5]
     color = field.color(torch.tensor([[[0.0, place, 0.0] for place in places]]))[0]
     red, white = torch.tensor(RED), torch.ones(3)
     assert torch.allclose(color, torch.stack([red, red, (red + white) / 2, white, white]), atol=1e-5)

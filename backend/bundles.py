@@ -193,9 +193,7 @@ def load_bundle(
     verify_bundle(folder, record)
     clip = load_clip(folder, record, allow_download=allow_download)
     svr = load_svr(folder, record)
-    mapper = build_mapper(record.mapper) if record.mapper else None
-    if mapper is not None:
-        _load_weights(mapper, folder, "mapper.safetensors")
+    mapper = load_mapper(folder, record) if record.mapper else None
     for part in (clip, svr, mapper):
         if part is not None:
             part.to(device).eval().requires_grad_(False)
@@ -290,6 +288,13 @@ def load_svr(folder: Path, record: BundleRecord) -> SvrModel:
     svr = build_svr(record.svr)
     _load_weights(svr, folder, "svr.safetensors")
     return svr
+
+
+def load_mapper(folder: Path, record: BundleRecord) -> nn.Module:
+    """The mapper of a bundle whose files were verified; BundleError where the weights do not fit."""
+    mapper = build_mapper(record.mapper)
+    _load_weights(mapper, folder, "mapper.safetensors")
+    return mapper
 
 
 def build_svr(values: dict[str, Any]) -> SvrModel:

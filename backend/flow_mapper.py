@@ -3,8 +3,8 @@
 The paper's M regresses, so it answers a text with the mean of all codes that fit it, and a mean of sharp
 codes decodes to rags. This mapper draws one code that fits instead (our choice): in whitened code space it
 carries noise to a code along a learnt velocity. The images are the stepping stones literally: of a bank of
-training images and their codes, one that fits the text is picked; its feature is mixed into the condition, and
-its code, mostly drowned in noise, is where the flow starts. What comes out is a new shape, not the bank's.
+training images and their codes, one that fits the text is picked; its feature is mixed into the condition,
+and its code, under much noise, is where the flow starts. What comes out is a new shape, not the bank's.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ class FlowMapper(Mapper):
         return Whitening(self.code_mean, self.code_basis, self.code_scale)
 
     def set_space(self, whitening: Whitening, bank: Tensor, codes: Tensor) -> None:
-        """Fix the whitened space and the bank of unit image features [N, F] and their shapes' codes [N, C]."""
+        """Fix the whitened space and the bank: unit image features [N, F], and codes [N, C] of the shapes."""
         self.code_mean, self.code_basis, self.code_scale = whitening.mean, whitening.basis, whitening.scale
         self.bank, self.bank_codes = bank, codes
 

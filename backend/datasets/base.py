@@ -143,6 +143,11 @@ class Dataset(ABC):
         return False
 
     @property
+    def has_parts(self) -> bool:
+        """Whether the shapes' solid parts are known."""
+        return False
+
+    @property
     def shaded(self) -> bool:
         """Whether the pictures are lit as by `rendering/shading.py`, while points carry the plain colour."""
         return False
@@ -168,6 +173,10 @@ class Dataset(ABC):
         raise DatasetError(
             f"The layout {self.layout} has no labelled points.", remedy="Train on its views instead."
         )
+
+    def parts(self, shape: int) -> np.ndarray:
+        """Table of the parts of a shape, [SLOTS, COLUMNS] as in parts_layout.py."""
+        raise DatasetError(f"The layout {self.layout} knows no parts.", remedy="Use its pictures instead.")
 
     def problems(self, shape: int) -> Iterator[Problem]:
         """Read all of a shape, yielding what is wrong with it."""

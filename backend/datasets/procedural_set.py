@@ -57,6 +57,10 @@ class ProceduralSet(Dataset):
         return self.has_points
 
     @property
+    def has_parts(self) -> bool:
+        return True
+
+    @property
     def shaded(self) -> bool:
         return True
 
@@ -78,6 +82,9 @@ class ProceduralSet(Dataset):
         distances = corpus.distances[row].astype(np.float32)
         colors[np.abs(distances) >= COLORED_WITHIN] = np.nan
         return LabelledPoints(corpus.points[row].astype(np.float32), distances < 0, colors)
+
+    def parts(self, shape: int) -> np.ndarray:
+        return self._corpus.parts[self._rows[shape]].astype(np.float32)
 
     @property
     def _corpus(self) -> Corpus:

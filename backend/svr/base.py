@@ -44,6 +44,8 @@ class SvrSpec:
     """True where the model offers `render` and `extract_mesh` instead of a field."""
     has_encoder: bool = True
     """False where the model makes shapes from noise and reads no images."""
+    reads_parts: bool = False
+    """Whether codes can be had of tables of parts (parts_layout.py), which are surer than those of images."""
     background: float = 1.0
     """Grey behind the object in the images that `encode` takes: 1 is white, 0 black."""
     up_axis: str = "y"
@@ -100,6 +102,10 @@ class SvrModel(nn.Module, ABC):
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
         """Shape codes [B, C] of images [B, 3, H, W] in [0, 1]."""
+
+    def encode_parts(self, tables: Tensor) -> Tensor:
+        """Shape codes [B, C] of tables of parts [B, SLOTS, COLUMNS]; only where `spec.reads_parts`."""
+        raise NotImplementedError
 
     @abstractmethod
     def field(self, codes: Tensor) -> Field:

@@ -11,9 +11,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.image_encoder import SlimResNet
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
-from backend.image_encoder import SlimResNet
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_skin import Skin
 
@@ -31,8 +31,9 @@ class PartsSvr(SvrModel):
             "code_size": code_size, "image_size": image_size, "width": width, "hidden": hidden,
             "blocks": blocks,
         }  # fmt: skip
-        self.spec = SvrSpec("parts", code_size, image_size)
+        self.spec = SvrSpec("parts", code_size, image_size, reads_parts=True)
         self.encoder = SlimResNet(code_size, image_size, width)
+        self.reader = PartReader(code_size, hidden)
         self.decoder = PartDecoder(code_size, hidden, blocks)
         self.skin = Skin()
 
@@ -42,11 +43,31 @@ class PartsSvr(SvrModel):
             images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         return self.encoder(images)
 
+    def encode_parts(self, tables: Tensor) -> Tensor:
+        return self.reader(tables)[0]
+
     def field(self, codes: Tensor) -> PartsField:
         return PartsField(self.skin, self.decoder(codes))
 
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)
+
+
+class PartReader(nn.Module):
+    """Table [B, SLOTS, COLUMNS] -> mean and log deviation of its code, [B, C] each."""
+
+    def __init__(self, code_size: int, hidden: int, blocks: int = 2) -> None:
+        super().__init__()
+        self.inlet = nn.Linear(layout.SLOTS * layout.COLUMNS, hidden)
+        self.blocks = nn.ModuleList([ResidualBlock(hidden) for _ in range(blocks)])
+        self.outlet = nn.Linear(hidden, 2 * code_size)
+
+    def forward(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.inlet(table.flatten(1))
+        for block in self.blocks:
+            x = block(x)
+        mean, log_deviation = self.outlet(F.silu(x)).chunk(2, -1)
+        return mean, log_deviation.clamp(-8, 1)
 
 
 class PartDecoder(nn.Module):

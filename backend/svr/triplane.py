@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from backend.svr.base import Field, SvrModel, SvrSpec
 from backend.image_encoder import SlimResNet
+from backend.svr.base import Field, SvrModel, SvrSpec
 
 _FREQUENCIES = 2
 

@@ -106,12 +106,18 @@ def feature_parts(
 
 def code_parts(svr: SvrModel, data: Dataset, cache: Path, order: np.ndarray | None = None) -> Iterator[int]:
     """Fill `cache` with `codes` [N, C], the mean over VIEWS views of a shape, yielding shapes done; `order`
-    lists the shapes otherwise. The object stands on the SVR model's own background."""
+    lists the shapes otherwise. The object stands on the SVR model's own background.
+
+    Where the model reads parts and the data has them, codes are those of the parts.
+    """
     order = np.arange(len(data)) if order is None else order
     spec = svr.spec
 
     def encode(rows: np.ndarray) -> dict[str, Tensor]:
         shapes = order[rows]
+        if spec.reads_parts and data.has_parts:
+            tables = torch.from_numpy(np.stack([data.parts(int(shape)) for shape in shapes]))
+            return {"codes": svr.encode_parts(tables.to(svr.device)).cpu()}
         images = input_batch(data, *_pairs(shapes), size=spec.image_size, background=spec.background)
         codes = svr.encode(images.to(svr.device)).reshape(len(shapes), VIEWS, -1)
         return {"codes": codes.mean(1).cpu()}
@@ -172,6 +178,22 @@ def new_flow(
         components=len(whitening.scale), hidden=hidden, blocks=blocks, bank_size=bank, steps=FLOW_STEPS,
     )  # fmt: skip
     mapper.set_space(whitening, *draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
+    return mapper
+
+
+def adapted_flow(source: FlowMapper, encoded: Encoded, *, seed: int, bank: int = 4096) -> FlowMapper:
+    """A generative mapper that goes on from one with other features for the same codes: what it knows of the
+    codes stays, how features lead to them is learnt anew."""
+    torch.manual_seed(seed)
+    mapper = FlowMapper(
+        **{**source.architecture(), "feature_size": encoded.images.shape[-1], "bank_size": bank}
+    )
+    weights = mapper.state_dict()
+    fitting = {
+        name: value for name, value in source.state_dict().items() if value.shape == weights[name].shape
+    }
+    mapper.load_state_dict({**weights, **fitting})
+    mapper.set_space(source.whitening, *draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
     return mapper
 
 

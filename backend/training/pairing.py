@@ -25,6 +25,7 @@ from backend.bundle_places import resolve_bundle
 from backend.bundles import (
     BundleRecord,
     build_mapper,
+    load_mapper,
     load_svr,
     read_record,
     save_bundle,
@@ -35,6 +36,7 @@ from backend.datasets.base import Dataset
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
 from backend.datasets.procedural_set import ProceduralSet
 from backend.errors import SettingError
+from backend.flow_mapper import FlowMapper
 from backend.mapper import SLOPE, Mapper
 from backend.svr.base import ExplicitSvrModel, SvrModel
 from backend.training.align import (
@@ -43,6 +45,7 @@ from backend.training.align import (
     Encoded,
     FlowLoss,
     RegressionLoss,
+    adapted_flow,
     captions_of,
     choose_noise_scale,
     code_parts,
@@ -108,6 +111,8 @@ class Pairing:
         verify_bundle(folder, self._source)
         device = device or torch.device("cpu")
         self._svr: SvrModel = load_svr(folder, self._source).to(device).eval().requires_grad_(False)
+        known = self._source.mapper.get("kind") == "flow"
+        self._known_flow: FlowMapper | None = load_mapper(folder, self._source) if known else None
         self._clip = clip
         clip.encoder.to(device).eval().requires_grad_(False)
         self.settings = settings
@@ -131,7 +136,8 @@ class Pairing:
         seen = [clip.identity, spec.has_encoder or model, self._sharp, *shapes]
         self._features = work / f"features-{_digest(seen)}.safetensors"
         self._codes = work / f"codes-{_digest([model, self._small, *shapes])}.safetensors"
-        self._run = work / f"{settings.mapper}-{_digest([seen, model])}"
+        flow = self._source.files["mapper.safetensors"]["sha256"] if known else ""
+        self._run = work / f"{settings.mapper}-{_digest([seen, model, flow])}"
         self._tuning = work / f"decoder-{_digest([model, *shapes, settings.losses.to_dict()])}"
         self._mapper: Mapper | None = None
         self._whitening: Whitening | None = None
@@ -166,7 +172,10 @@ class Pairing:
         chosen = self.settings
         self._noise_scale = choose_noise_scale(encoded.images)
         logger.info("noise scale for this CLIP: %.3f", self._noise_scale)
-        flow = new_flow(encoded, seed=chosen.seed)
+        if self._known_flow is None:
+            flow = new_flow(encoded, seed=chosen.seed)
+        else:
+            flow = adapted_flow(self._known_flow, encoded, seed=chosen.seed)
         self._whitening = flow.whitening
         recipe = loop_settings(chosen, shapes=len(encoded.codes))
         if chosen.mapper == "flow":

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from backend.svr import parts_layout as layout
-from backend.svr.parts import PartDecoder, ResidualBlock
+from backend.svr.parts import PartsSvr
 from backend.training.align import fill_cache
 from backend.training.part_loss import part_loss
 
@@ -21,30 +19,13 @@ KL_WEIGHT = 4e-3
 """Weight of the divergence from the unit normal distribution, summed over a code."""
 
 
-class PartEncoder(nn.Module):
-    """Table [B, SLOTS, COLUMNS] -> mean and log deviation of its code, [B, C] each."""
-
-    def __init__(self, code_size: int, hidden: int = 640, blocks: int = 2) -> None:
-        super().__init__()
-        self.inlet = nn.Linear(layout.SLOTS * layout.COLUMNS, hidden)
-        self.blocks = nn.ModuleList([ResidualBlock(hidden) for _ in range(blocks)])
-        self.outlet = nn.Linear(hidden, 2 * code_size)
-
-    def forward(self, table: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.inlet(table.flatten(1))
-        for block in self.blocks:
-            x = block(x)
-        mean, log_deviation = self.outlet(F.silu(x)).chunk(2, -1)
-        return mean, log_deviation.clamp(-8, 1)
-
-
 class PartAutoencoder(nn.Module):
-    """The encoder of tables, and the decoder that becomes the SVR model's."""
+    """The reader of tables and the decoder of an SVR model."""
 
-    def __init__(self, decoder: PartDecoder, code_size: int) -> None:
+    def __init__(self, svr: PartsSvr) -> None:
         super().__init__()
-        self.encoder = PartEncoder(code_size)
-        self.decoder = decoder
+        self.encoder = svr.reader
+        self.decoder = svr.decoder
 
 
 class AutoencoderLoss:
@@ -65,11 +46,11 @@ class AutoencoderLoss:
         return {**losses, "divergence": KL_WEIGHT * divergence.sum(-1).mean()}
 
 
-def codes_of(model: PartAutoencoder, tables: np.ndarray, cache: Path) -> Tensor:
-    """Codes [N, C] (the means) of tables [N, SLOTS, COLUMNS]; computed once, then read from `cache`."""
+def codes_of(svr: PartsSvr, tables: np.ndarray, cache: Path) -> Tensor:
+    """Codes [N, C] of tables [N, SLOTS, COLUMNS]; computed once, then read from `cache`."""
 
     def encode(rows: np.ndarray) -> dict[str, Tensor]:
-        return {"codes": model.encoder(torch.from_numpy(tables[rows].astype(np.float32)))[0]}
+        return {"codes": svr.encode_parts(torch.from_numpy(tables[rows].astype(np.float32)))}
 
     for _ in fill_cache(cache, len(tables), encode, part=4096):
         pass

@@ -27,7 +27,8 @@ class ImageCodeLoss:
         self._codes = codes
         self._batch = batch
         self._precision = precision
-        model.decoder.requires_grad_(False)
+        model.requires_grad_(False)
+        model.encoder.requires_grad_(True)
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))

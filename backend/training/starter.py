@@ -132,9 +132,9 @@ def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
 def train_codes(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
     """Train the code space: parts to codes and back; yields steps."""
     torch.manual_seed(settings.codes.seed)
-    coder = _new_coder(new_svr())
+    coder = PartAutoencoder(new_svr())
     if start is not None:
-        coder.decoder.load_state_dict(start.svr.decoder.state_dict())
+        coder = PartAutoencoder(start.svr).requires_grad_(True)
     loss = AutoencoderLoss(coder, open_corpus(folder / "described").parts, settings.codes.batch)
     yield from run_loop("codes", coder, loss, settings.codes, folder)
 
@@ -161,7 +161,7 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
     model = new_svr().to(memory_format=torch.channels_last)
     if start is not None:
         model.encoder.load_state_dict(start.svr.encoder.state_dict())
-    load_weights(folder / "codes.pt", _new_coder(model))
+    load_weights(folder / "codes.pt", PartAutoencoder(model))
     loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
@@ -309,16 +309,11 @@ def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
     return model, load_weights(folder / "svr.pt", model)
 
 
-def _new_coder(svr: PartsSvr) -> PartAutoencoder:
-    """The autoencoder around the decoder of an SVR model."""
-    return PartAutoencoder(svr.decoder, svr.spec.code_size)
-
-
 def _codes(folder: Path, name: str) -> Tensor:
     """Codes [N, C] of the shapes of a corpus; computed once for a trained code space."""
-    coder = _new_coder(new_svr())
-    step = load_weights(folder / "codes.pt", coder)
-    return codes_of(coder, open_corpus(folder / name).parts, folder / f"{name}-codes-{step}.safetensors")
+    svr = new_svr()
+    step = load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    return codes_of(svr, open_corpus(folder / name).parts, folder / f"{name}-codes-{step}.safetensors")
 
 
 def _student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipStudent:

@@ -9,7 +9,7 @@ from backend.datasets.procedural.categories import make
 from backend.datasets.procedural.part_tables import part_table
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
-from backend.svr.parts import PartDecoder
+from backend.svr.parts import PartsSvr
 from backend.training.part_codes import AutoencoderLoss, PartAutoencoder
 from backend.training.part_loss import part_loss
 
@@ -141,7 +141,7 @@ def test_where_no_part_is_only_that_is_compared(tables: Tensor) -> None:
 
 def test_an_autoencoder_learns_a_few_tables(tables: Tensor) -> None:
     torch.manual_seed(0)
-    model = PartAutoencoder(PartDecoder(16, 48, 1), 16)
+    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1))
     loss = AutoencoderLoss(model, tables.numpy().astype(np.float16), 6)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     generator, seen = torch.Generator().manual_seed(2), []
@@ -161,7 +161,11 @@ def test_an_autoencoder_learns_a_few_tables(tables: Tensor) -> None:
 
 def test_the_same_generator_gives_the_same_loss(tables: Tensor) -> None:
     torch.manual_seed(0)
-    loss = AutoencoderLoss(PartAutoencoder(PartDecoder(16, 48, 1), 16), tables.numpy(), 4)
+    loss = AutoencoderLoss(
+        PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1)),
+        tables.numpy(),
+        4,
+    )
     first, again, other = (loss(1, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lengths"], other["lengths"])

@@ -31,8 +31,8 @@ from backend.whitening import Whitening
 
 VIEWS, CAPTIONS = 3, 4
 """Views and captions of each shape that stage 1 uses."""
-FLOW_STEPS = 16
-"""Euler steps from noise to a code."""
+FLOW_NETWORK = {"hidden": 384, "blocks": 4, "steps": 16}
+"""Width and residual blocks of a new flow, and its Euler steps from noise to a code."""
 TOWER_WEIGHT, TOWER_SCALE = 0.1, 30.0
 """Weight of the shape tower's loss beside the flow's, and what its cosines are multiplied by."""
 _PART = 16
@@ -166,16 +166,17 @@ def choose_noise_scale(images: Tensor) -> float:
 
 
 def new_flow(
-    encoded: Encoded, *, seed: int, components: int = 64, bank: int = 4096, hidden: int = 384, blocks: int = 4
-) -> FlowMapper:
+    encoded: Encoded, *, seed: int, components: int = 64, bank: int = 4096,
+    described: Encoded | None = None, **network: float,
+) -> FlowMapper:  # fmt: skip
     """An untrained generative mapper in the sizes of the features and codes, with its whitened space of at
-    most `components` directions and its bank of `bank` image features set; `hidden` and `blocks` size its
-    network."""
+    most `components` directions (those of `described`, where there are more) and its bank of `bank` images
+    set; `network` goes to its constructor."""
     torch.manual_seed(seed)
-    whitening = Whitening.fit(encoded.codes, components=components)
+    whitening = Whitening.fit((described or encoded).codes, components=components)
     mapper = FlowMapper(
         feature_size=encoded.images.shape[-1], code_size=encoded.codes.shape[-1],
-        components=len(whitening.scale), hidden=hidden, blocks=blocks, bank_size=bank, steps=FLOW_STEPS,
+        components=len(whitening.scale), bank_size=bank, **{**FLOW_NETWORK, **network},
     )  # fmt: skip
     mapper.set_space(whitening, *draw_bank(encoded, bank, torch.Generator().manual_seed(seed)))
     return mapper

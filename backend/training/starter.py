@@ -64,8 +64,8 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW_HIDDEN, FLOW_BLOCKS = 512, 6
-"""Width and residual blocks of the flow."""
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.6}
+"""Width and residual blocks of the flow, and how it uses its bank."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 FAR_SHARE = 0.005
@@ -169,8 +169,9 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
 
 def train_flow(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     """Train the generative mapper; yields steps."""
-    mapper, encoded = _flow(settings, folder)
-    loss = FlowLoss(mapper, encoded, settings.flow.batch, _described(settings, folder), settings.precision)
+    encoded, described = _encoded(settings, folder), _described(settings, folder)
+    mapper = _new_flow(settings, encoded, described)
+    loss = FlowLoss(mapper, encoded, settings.flow.batch, described, settings.precision)
     yield from run_loop("flow", mapper, loss, settings.flow, folder)
 
 
@@ -211,7 +212,7 @@ def record_part(folder: Path, part: str, settings: StarterSettings, seconds: flo
 def export_starter(settings: StarterSettings, folder: Path, target: Path) -> BundleRecord:
     """Write the bundle `target` from the checkpoints and the training record in the working folder."""
     (clip, _), (svr, _) = trained_clip(settings, folder), trained_svr(folder)
-    mapper, _ = _flow(settings, folder)
+    mapper = _new_flow(settings, _encoded(settings, folder), _described(settings, folder))
     load_weights(folder / "flow.pt", mapper)
     test = open_corpus(folder / "test")
     iou = point_iou(svr, test)
@@ -256,20 +257,18 @@ def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
 
 
 def _described(settings: StarterSettings, folder: Path) -> Encoded:
-    """The corpus without images; its captions stand for them."""
+    """The corpus without images; a caption of each shape stands for them."""
     clip, step = trained_clip(settings, folder)
-    captions = [record["captions"] for record in open_corpus(folder / "described").records]
+    captions = [record["captions"][:1] for record in open_corpus(folder / "described").records]
     texts = encode_captions(clip, captions, folder / f"captions-{step}.safetensors")
     return Encoded(texts, texts, _codes(folder, "described"))
 
 
-def _flow(settings: StarterSettings, folder: Path) -> tuple[FlowMapper, Encoded]:
-    encoded = _encoded(settings, folder)
-    mapper = new_flow(
+def _new_flow(settings: StarterSettings, encoded: Encoded, described: Encoded) -> FlowMapper:
+    return new_flow(
         encoded, seed=settings.flow.seed, components=settings.components, bank=settings.bank,
-        hidden=FLOW_HIDDEN, blocks=FLOW_BLOCKS,
+        described=described, **FLOW,
     )  # fmt: skip
-    return mapper, encoded
 
 
 def _clip_config(settings: StarterSettings) -> dict:

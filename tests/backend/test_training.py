@@ -143,7 +143,8 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
     first, *_, last = list(run_loop("clip", student, loss, settings, tmp_path))
     assert last.losses["contrastive"] < 0.7 * first.losses["contrastive"]
     assert last.losses["category"] < 0.7 * first.losses["category"]
-    assert last.losses["shape_text"] < 0.7 * first.losses["shape_text"]
+    # 132 pairs of few captions: each has some 17 equals, and as many of its shape's other caption: ln 33.
+    assert last.losses["shape_text"] < np.log(33) + 0.1 < first.losses["shape_text"]
 
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:

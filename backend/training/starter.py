@@ -64,7 +64,7 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.6}
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.5}
 """Width and residual blocks of the flow, and how it uses its bank."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
@@ -104,12 +104,12 @@ class StarterSettings(Settings):
     regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
     components: int = bounded(128, 2, 256)
     """Whitened directions of the shape codes that the flow works in."""
-    bank: int = bounded(4096, 1, 100_000)
+    bank: int = bounded(3072, 1, 100_000)
     """Image features in the flow's bank."""
     noise_scale: float = bounded(0.35, 0.0, 1.0)
     """Noise mixed into the regressor's features, which have unit length (0.23 is the paper's ratio)."""
     pipeline: PipelineSettings = PipelineSettings(
-        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=32, shading="lambert"),
+        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=64, shading="lambert"),
         stage2=Stage2Settings(
             target="code", steps=12, views=6, view_size=64, learning_rate=0.01, background_weight=0.0,
             drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True,

@@ -17,7 +17,7 @@ from backend.mapper import Mapper
 from backend.shape_tower import ShapeTower
 from backend.whitening import Whitening
 
-TEXT_SHARE = 0.8
+TEXT_SHARE = 0.7
 """Weight of the prompt's own feature in the condition; the rest is the bank image's."""
 
 

@@ -64,7 +64,7 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.5}
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.55}
 """Width and residual blocks of the flow, and how it uses its bank."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
@@ -88,7 +88,7 @@ class StarterSettings(Settings):
         seed=TEST_SEED, shapes=960, views=2, uniform_points=4096, near_points=256
     )
     codes: LoopSettings = LoopSettings(
-        steps=9000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
+        steps=10_000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
     )
     clip: LoopSettings = LoopSettings(
         steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
@@ -99,7 +99,7 @@ class StarterSettings(Settings):
     precision: str = one_of("bfloat16", "float32")
     """Of the image towers in training; bfloat16 is half the time where the processor has it."""
     flow: LoopSettings = LoopSettings(
-        steps=4000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
+        steps=12_000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
     )
     regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
     components: int = bounded(128, 2, 256)
@@ -116,7 +116,7 @@ class StarterSettings(Settings):
             evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.8, candidates=4, proposals=64, agreement_weight=1.0, pieces_weight=0.03
+            noise_scale=0.6, candidates=4, proposals=64, agreement_weight=1.0, pieces_weight=0.03
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip

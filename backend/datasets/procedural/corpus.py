@@ -144,7 +144,14 @@ def open_corpus(folder: Path) -> Corpus:
         )
     settings = CorpusSettings.from_dict(made["settings"])
     records = json.loads((folder / "records.json").read_text())
-    return Corpus(settings, **_open(folder, settings, "r"), records=records)
+    try:
+        arrays = _open(folder, settings, "r")
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"The corpus in {folder} lacks {Path(error.filename).name}: an earlier version made it.",
+            remedy="Delete the folder and train again.",
+        ) from error
+    return Corpus(settings, **arrays, records=records)
 
 
 def _part_name(start: int | str) -> str:

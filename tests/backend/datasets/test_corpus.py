@@ -30,6 +30,14 @@ def test_a_stopped_corpus_is_finished_as_if_nothing_had_happened(
     finished, whole = open_corpus(tmp_path / "stopped"), open_corpus(tmp_path / "whole")
     assert [record.pop("kept", False) for record in finished.records] == [True, True, False, False]
     assert finished.records == whole.records
-    for name in ("images", "masks", "cameras", "points", "distances", "colors"):
+    for name in ("images", "masks", "cameras", "points", "distances", "colors", "parts"):
         assert np.array_equal(getattr(finished, name), getattr(whole, name)), name
     assert not list(tmp_path.glob("*/records-*.json"))
+
+
+def test_a_corpus_of_an_earlier_version_is_named(tmp_path: Path) -> None:
+    list(build_corpus(tmp_path, TINY, workers=1))
+    assert open_corpus(tmp_path).parts[0, 0, 0] == 1
+    (tmp_path / "parts.npy").unlink()
+    with pytest.raises(DatasetError, match=r"lacks parts\.npy: an earlier version"):
+        open_corpus(tmp_path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ON_DATA = ("svr", "align", "clip")
 """What is trained on a data set, by a configuration."""
-PARTS = ("corpus", "codes", "clip", "svr", "flow", "regressor", "export")
+PARTS = ("corpus", "codes", "clip", "words", "svr", "flow", "regressor", "export")
 """The parts of the starter, in order; clip and svr need only corpus and codes, and may run side by side."""
 _LINE_SECONDS = 15.0
 
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--replace", action="store_true", help="replace a bundle that is there")
     only = parser.add_argument_group("of the starter alone").add_argument
     only("--only", default=",".join(PARTS), metavar="A,B", help=f"parts to run: {', '.join(PARTS)}")
-    only("--start", metavar="BUNDLE", help="go on from a bundle's CLIP and SVR weights, not random ones")
+    only("--start", metavar="BUNDLE", help="go on from a bundle's weights, not random ones")
     only("--threads", type=int, default=os.cpu_count(), help="processor threads")
 
 
@@ -71,7 +71,7 @@ def _train_starter(arguments: argparse.Namespace) -> int:
             shapes = settings.described.shapes
             show_progress(part, starter.train_corpora(settings, folder), shapes, lambda n: (n, ""))
         else:
-            weights = {"start": start} if part in ("codes", "clip", "svr") else {}
+            weights = {"start": start} if part in ("codes", "clip", "words", "svr", "flow") else {}
             steps = getattr(starter, f"train_{part}")(settings, folder, **weights)
             show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":

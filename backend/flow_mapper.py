@@ -26,15 +26,18 @@ class FlowMapper(Mapper):
 
     def __init__(self, *, feature_size: int = 256, code_size: int = 256, components: int = 64,
                  hidden: int = 512, blocks: int = 4, bank_size: int = 4096, neighbours: int = 8,
-                 steps: int = 12, start: float = 0.0) -> None:  # fmt: skip
-        """start: share of the bank's code in the flow's start, 0 (noise alone) to below 1."""
+                 steps: int = 12, start: float = 0.0, guidance: float = 1.0) -> None:  # fmt: skip
+        """start: share of the bank's code in the flow's start, 0 (noise alone) to below 1. guidance: how far
+        the velocity goes from that of no condition to that of the prompt; 1 is there, more is beyond
+        (classifier-free guidance; needs a flow that was trained without conditions now and then)."""
         super().__init__()
         self._architecture = {
             "feature_size": feature_size, "code_size": code_size, "components": components, "hidden": hidden,
             "blocks": blocks, "bank_size": bank_size, "neighbours": neighbours, "steps": steps,
-            "start": start,
+            "start": start, "guidance": guidance,
         }  # fmt: skip
-        self.steps, self.neighbours, self.components, self.start = steps, neighbours, components, start
+        self.steps, self.neighbours, self.components = steps, neighbours, components
+        self.start, self.guidance = start, guidance
         self.register_buffer("bank", torch.zeros(bank_size, feature_size))
         self.register_buffer("bank_codes", torch.zeros(bank_size, code_size))
         self.register_buffer("code_mean", torch.zeros(code_size))
@@ -61,7 +64,8 @@ class FlowMapper(Mapper):
         self.bank, self.bank_codes = bank, codes
 
     def velocity(self, white: Tensor, time: Tensor, features: Tensor) -> Tensor:
-        """Velocity [B, K] at whitened codes [B, K], times [B] in [0, 1], unit conditions [B, F]."""
+        """Velocity [B, K] at whitened codes [B, K], times [B] in [0, 1], unit conditions [B, F]; zeros are no
+        condition."""
         frequencies = torch.arange(1, 17, device=time.device) * torch.pi
         angle = time[:, None] * frequencies
         waves = torch.cat([torch.sin(angle), torch.cos(angle)], -1)  # [B, 32]
@@ -88,8 +92,15 @@ class FlowMapper(Mapper):
         step = (1 - self.start) / self.steps
         for i in range(self.steps):
             time = torch.full((len(white),), self.start + i * step, device=white.device)
-            white = white + self.velocity(white, time, condition) * step
+            white = white + self._guided(white, time, condition) * step
         return self.whitening.to_code(white)
+
+    def _guided(self, white: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        velocity = self.velocity(white, time, condition)
+        if self.guidance == 1:
+            return velocity
+        free = self.velocity(white, time, torch.zeros_like(condition))
+        return free + self.guidance * (velocity - free)
 
     def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
         return (self.tower(codes) * features).sum(-1)

@@ -35,6 +35,10 @@ FLOW_NETWORK = {"hidden": 384, "blocks": 4, "steps": 16}
 """Width and residual blocks of a new flow, and its Euler steps from noise to a code."""
 TOWER_WEIGHT, TOWER_SCALE = 0.1, 30.0
 """Weight of the shape tower's loss beside the flow's, and what its cosines are multiplied by."""
+FREE_SHARE = 0.1
+"""Share of a batch that is shown no condition, so that the flow can be guided."""
+EARLY_SHARE = 0.1
+"""Share of a batch at times before the flow's start, which is never asked there but may get another start."""
 _PART = 16
 """Shapes that are encoded at a time: seconds with a large CLIP, so that a cancel is heard."""
 
@@ -51,10 +55,19 @@ class Encoded:
     """Shape codes averaged over the views [N, C]."""
 
 
-def encode_features(clip: ClipEncoder, data: Dataset, cache: Path) -> dict[str, Tensor]:
-    """`images` [N, VIEWS, F] and `texts` [N, CAPTIONS, F] of a data set, in half precision and unit length;
-    computed once, then read from the `cache` file."""
-    return _finished(feature_parts(clip, data, cache), cache)
+def encode_images(clip: ClipEncoder, data: Dataset, cache: Path, precision: str = "float32") -> Tensor:
+    """Unit features [N, VIEWS, F] in half precision of the images of a data set; computed once, then read
+    from the `cache` file. Many at a time, which suits small CLIPs."""
+
+    def encode(shapes: np.ndarray) -> dict[str, Tensor]:
+        images = input_batch(data, *_pairs(shapes), size=clip.image_size).to(clip.device)
+        with autocast(clip.device, precision):
+            raw = clip.encode_image_raw(images)
+        features = F.normalize(raw.float(), dim=-1)
+        return {"images": features.reshape(len(shapes), VIEWS, -1).half().cpu()}
+
+    clip.eval()
+    return _finished(fill_cache(cache, len(data), encode, part=128), cache)["images"]
 
 
 def encode_captions(clip: ClipEncoder, captions: Sequence[Sequence[str]], cache: Path) -> Tensor:
@@ -84,7 +97,8 @@ def captions_of(data: Dataset, shape: int) -> tuple[str, ...]:
 def feature_parts(
     clip: ClipEncoder, data: Dataset, cache: Path, order: np.ndarray | None = None
 ) -> Iterator[int]:
-    """Fill the `cache` of `encode_features`, yielding shapes done; `order` lists the shapes otherwise."""
+    """Fill `cache` with unit features in half precision of images (`images` [N, VIEWS, F]) and of captions
+    (`texts` [N, CAPTIONS, F]), yielding shapes done; `order` lists the shapes otherwise."""
     order = np.arange(len(data)) if order is None else order
 
     def encode(rows: np.ndarray) -> dict[str, Tensor]:
@@ -182,13 +196,14 @@ def new_flow(
     return mapper
 
 
-def adapted_flow(source: FlowMapper, encoded: Encoded, *, seed: int, bank: int = 4096) -> FlowMapper:
+def adapted_flow(
+    source: FlowMapper, encoded: Encoded, *, seed: int, bank: int = 4096, **network: float
+) -> FlowMapper:
     """A generative mapper that goes on from one with other features for the same codes: what it knows of the
-    codes stays, how features lead to them is learnt anew."""
+    codes stays, how features lead to them is learnt anew. `network` goes to its constructor."""
     torch.manual_seed(seed)
-    mapper = FlowMapper(
-        **{**source.architecture(), "feature_size": encoded.images.shape[-1], "bank_size": bank}
-    )
+    sizes = {"feature_size": encoded.images.shape[-1], "bank_size": bank}
+    mapper = FlowMapper(**{**source.architecture(), **sizes, **network})
     weights = mapper.state_dict()
     fitting = {
         name: value for name, value in source.state_dict().items() if value.shape == weights[name].shape
@@ -203,15 +218,18 @@ class FlowLoss:
 
     The condition is an image feature of the shape mixed with the feature of one of its captions by a random
     share. Captions among the conditions are a departure from the paper, which sees no text in training; the
-    procedural corpus has them for nothing. The tower learns to tell which code a condition is of.
+    procedural corpus has them for nothing. The tower learns to tell which code a condition is of, unless it
+    is not to be trained.
     """
 
     def __init__(
         self, mapper: FlowMapper, encoded: Encoded, batch: int, described: Encoded | None = None,
-        precision: str = "float32",
+        precision: str = "float32", weights: Tensor | None = None,
     ) -> None:  # fmt: skip
-        """described: further shapes for half of each batch, whose `images` are captions too."""
+        """described: further shapes for half of each batch, whose `images` are captions too. weights: of the
+        whitened dimensions [K], with the mean 1."""
         self._precision = precision
+        self._weights = torch.ones(mapper.components) if weights is None else weights
         self._mapper = mapper
         self._sets = [encoded] if described is None else [encoded, described]
         self._batch = batch
@@ -227,17 +245,27 @@ class FlowLoss:
             codes.append(encoded.codes[rows])
         condition, end = own_part(torch.cat(conditions)), own_part(torch.cat(ends))
         start = own_part(torch.randn((total, end.shape[-1]), generator=generator))
-        time = own_part(torch.rand(total, generator=generator))
+        time = own_part(self.times(total, generator))
+        free = own_part(torch.rand((total, 1), generator=generator)) < FREE_SHARE
         middle = start + time[:, None] * (end - start)
         with autocast(middle.device, self._precision):
-            guess = self._mapper.velocity(middle, time, condition).float()
+            guess = self._mapper.velocity(middle, time, condition.masked_fill(free, 0)).float()
+        flow = (self._weights * (guess - (end - start)).square()).mean()
+        if not any(weight.requires_grad for weight in self._mapper.tower.parameters()):
+            return {"flow": flow}
         seen = self._mapper.tower(own_part(torch.cat(codes)))
         # A code is its own name: equal ones are the same shape.
         names = [str(row[:4].tolist()) for row in own_part(torch.cat(codes))]
         return {
-            "flow": F.mse_loss(guess, end - start),
+            "flow": flow,
             "tower": TOWER_WEIGHT * contrastive_loss(seen, condition, names, TOWER_SCALE),
         }
+
+    def times(self, count: int, generator: torch.Generator) -> Tensor:
+        """Times [count] in [0, 1], most of them after the mapper's start."""
+        time = torch.rand(count, generator=generator)
+        early = torch.rand(count, generator=generator) < EARLY_SHARE
+        return torch.where(early, time, self._mapper.start + (1 - self._mapper.start) * time)
 
 
 class RegressionLoss:

@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from backend.svr.parts import PartsSvr
 from backend.training.align import fill_cache
 from backend.training.part_loss import part_loss
+from backend.whitening import Whitening
 
 KL_WEIGHT = 4e-3
 """Weight of the divergence from the unit normal distribution, summed over a code."""
+_TELLING = 0.3
+"""Uncertainty of a whitened dimension, in deviations of its values, below which more is of little use."""
 
 
 class PartAutoencoder(nn.Module):
@@ -55,3 +58,13 @@ def codes_of(svr: PartsSvr, tables: np.ndarray, cache: Path) -> Tensor:
     for _ in fill_cache(cache, len(tables), encode, part=4096):
         pass
     return load_file(cache)["codes"]
+
+
+@torch.no_grad()
+def code_weights(svr: PartsSvr, tables: np.ndarray, whitening: Whitening) -> Tensor:
+    """How much an error in each whitened dimension [K] matters, with the mean 1: the less a code says there,
+    the less (our choice)."""
+    _, log_deviation = svr.reader(torch.from_numpy(tables.astype(np.float32)))
+    variance = (2 * log_deviation).exp().mean(0) @ whitening.basis.square().T / whitening.scale.square()
+    weights = 1 / (variance + _TELLING**2)
+    return weights / weights.mean()

@@ -8,16 +8,26 @@ from torch import Tensor
 from backend.datasets.procedural.corpus import Corpus
 from backend.device import autocast
 from backend.svr.parts import PartsSvr
+from backend.svr.parts_field import PartsField
+from backend.svr.parts_skin import Skin
 from backend.training.part_loss import part_loss
 from backend.training.reconstruct import image_batch
 
 CODE_WEIGHT = 0.02
 """Weight of the squared error of a code, summed over it, beside the parts that it decodes to."""
+VOLUME_WEIGHT = 3.0
+"""Weight of what is inside and outside, beside the parts."""
+VOLUME_SHAPES = 12
+"""Shapes of a batch whose volume is compared: asking a field costs more than all else of a step."""
+_POINTS, _NEAR = 1500, 400
+"""Points drawn in the cube, and those nearest to the true surface that are compared."""
+_SPREAD = 3.0
+"""Logits of the field that count as one: a surface that is 0.03 off still feels which way to go."""
 
 
 class ImageCodeLoss:
-    """Codes of images against the codes [N, C] and the parts of their shapes; the decoder passes gradients on
-    and is not changed."""
+    """Codes of images against the codes [N, C], the parts and the volumes of their shapes; the decoder passes
+    gradients on and is not changed."""
 
     def __init__(
         self, model: PartsSvr, corpus: Corpus, codes: Tensor, batch: int, precision: str = "float32"
@@ -39,4 +49,23 @@ class ImageCodeLoss:
             codes = self._model.encode(images).float()
         table = torch.from_numpy(self._corpus.parts[shapes].astype(np.float32))
         error = F.mse_loss(codes, self._codes[shapes]) * codes.shape[-1]
-        return {"code": CODE_WEIGHT * error, **part_loss(self._model.decoder(codes), table)}
+        rows = self._model.decoder(codes)
+        asked = torch.randperm(len(rows), generator=generator)[:VOLUME_SHAPES]
+        volume = volume_loss(self._model.skin, rows[asked], table[asked], generator)
+        return {
+            "code": CODE_WEIGHT * error,
+            **part_loss(rows, table),
+            "volume": VOLUME_WEIGHT * volume,
+        }
+
+
+def volume_loss(skin: Skin, rows: Tensor, tables: Tensor, generator: torch.Generator) -> Tensor:
+    """Cross entropy of being inside the shapes of rows [B, SLOTS, COLUMNS], at random points near the
+    surfaces of the shapes of tables: where a surface lies counts, not which part it belongs to."""
+    points = torch.rand((len(rows), _POINTS, 3), generator=generator) - 0.5
+    with torch.no_grad():
+        logits = PartsField(skin, tables).occupancy(points)
+    near = logits.abs().topk(_NEAR, largest=False).indices
+    chosen = points.gather(1, near[..., None].expand(-1, -1, 3))
+    said = PartsField(skin, rows).occupancy(chosen)
+    return F.binary_cross_entropy_with_logits(said / _SPREAD, (logits.gather(1, near) > 0).to(said))

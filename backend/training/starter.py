@@ -1,9 +1,11 @@
-"""Training of the starter bundle, from nothing: corpora, code space, small CLIP, SVR model, mapper, export.
+"""Training of the starter bundle, from nothing: corpora, code space, small CLIP (images and words together,
+then words alone), SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -34,20 +36,24 @@ from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
 from backend.output_file import write_file
+from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
 from backend.training.align import (
+    CAPTIONS,
     Encoded,
     FlowLoss,
     RegressionLoss,
+    adapted_flow,
     encode_captions,
-    encode_features,
+    encode_images,
     new_flow,
 )
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
-from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, codes_of
+from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, code_weights, codes_of
 from backend.training.part_images import ImageCodeLoss
 from backend.training.reconstruct import point_iou
+from backend.training.words import CaptionedShapes, TextStudent, WordsLoss
 from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
@@ -64,8 +70,10 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.55}
-"""Width and residual blocks of the flow, and how it uses its bank."""
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.55, "guidance": 1.5}
+"""Width and residual blocks of the flow, how it uses its bank, and how far it is guided."""
+WEIGHED = 8192
+"""Shapes that say how much each dimension of a code matters."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 FAR_SHARE = 0.005
@@ -93,11 +101,14 @@ class StarterSettings(Settings):
     clip: LoopSettings = LoopSettings(
         steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
     )
+    words: LoopSettings = LoopSettings(
+        steps=8000, batch=512, learning_rate=1e-3, weight_decay=0.02, average=0.998
+    )
     svr: LoopSettings = LoopSettings(
         steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
     )
     precision: str = one_of("bfloat16", "float32")
-    """Of the image towers in training; bfloat16 is half the time where the processor has it."""
+    """Of towers and flow in training; bfloat16 is half the time where the processor has it."""
     flow: LoopSettings = LoopSettings(
         steps=12_000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
     )
@@ -154,6 +165,28 @@ def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = N
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
 
 
+def train_words(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+    """Train the text tower on, with that of shapes, beside the image tower of `train_clip` or of a bundle;
+    yields steps."""
+    torch.manual_seed(settings.words.seed)
+    student = _text_student(settings, folder, start).to(memory_format=torch.channels_last)
+    if start is not None:
+        student.clip.load_state_dict(start.clip.state_dict())
+        student.shape_tower.load_state_dict(start.mapper.tower.state_dict())
+    else:
+        taught = _student(settings, folder)
+        load_weights(folder / "clip.pt", taught)
+        student.clip.load_state_dict(taught.clip.state_dict())
+        student.shape_tower.load_state_dict(taught.shape_tower.state_dict())
+    corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
+    seen = CaptionedShapes(corpus.records, _codes(folder, "corpus"), _seen(settings, folder, student.clip))
+    more = CaptionedShapes(described.records, _codes(folder, "described"))
+    loss = WordsLoss(student, seen, more, settings.words.batch, settings.precision)
+    yield from run_loop("words", student, loss, settings.words, folder)
+    student.clip.forget_texts()
+    logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
+
+
 def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
     """Train the SVR model's image encoder, from random weights or those of a bundle; yields steps."""
     corpus = open_corpus(folder / "corpus")
@@ -167,11 +200,14 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
 
 
-def train_flow(settings: StarterSettings, folder: Path) -> Iterator[Step]:
-    """Train the generative mapper; yields steps."""
+def train_flow(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+    """Train the generative mapper, from random weights or those of a bundle; yields steps."""
     encoded, described = _encoded(settings, folder), _described(settings, folder)
-    mapper = _new_flow(settings, encoded, described)
-    loss = FlowLoss(mapper, encoded, settings.flow.batch, described, settings.precision)
+    mapper = _new_flow(settings, folder, encoded, described, start)
+    svr = new_svr()
+    load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    weights = code_weights(svr, open_corpus(folder / "described").parts[:WEIGHED], mapper.whitening)
+    loss = FlowLoss(mapper, encoded, settings.flow.batch, described, settings.precision, weights)
     yield from run_loop("flow", mapper, loss, settings.flow, folder)
 
 
@@ -212,7 +248,7 @@ def record_part(folder: Path, part: str, settings: StarterSettings, seconds: flo
 def export_starter(settings: StarterSettings, folder: Path, target: Path) -> BundleRecord:
     """Write the bundle `target` from the checkpoints and the training record in the working folder."""
     (clip, _), (svr, _) = trained_clip(settings, folder), trained_svr(folder)
-    mapper = _new_flow(settings, _encoded(settings, folder), _described(settings, folder))
+    mapper = _new_flow(settings, folder, _encoded(settings, folder), _described(settings, folder))
     load_weights(folder / "flow.pt", mapper)
     test = open_corpus(folder / "test")
     iou = point_iou(svr, test)
@@ -250,25 +286,48 @@ def far_limit(clip: ClipEncoder, examples: list[str], captions: list[str]) -> fl
 
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
     """The corpus with images, seen by CLIP; its codes are the parts', which the image encoder aims at."""
-    clip, step = trained_clip(settings, folder)
-    data = ProceduralSet.of(open_corpus(folder / "corpus"))
-    features = encode_features(clip, data, folder / f"features-{step}.safetensors")
-    return Encoded(**features, codes=_codes(folder, "corpus"))
+    student, step = _taught(settings, folder)
+    captions = [record["captions"][:CAPTIONS] for record in open_corpus(folder / "corpus").records]
+    texts = encode_captions(student.clip, captions, folder / f"corpus-texts-{step}.safetensors")
+    return Encoded(_seen(settings, folder, student.clip), texts, _codes(folder, "corpus"))
 
 
 def _described(settings: StarterSettings, folder: Path) -> Encoded:
-    """The corpus without images; a caption of each shape stands for them."""
-    clip, step = trained_clip(settings, folder)
-    captions = [record["captions"][:1] for record in open_corpus(folder / "described").records]
-    texts = encode_captions(clip, captions, folder / f"captions-{step}.safetensors")
+    """The corpus without images; captions stand for them."""
+    student, step = _taught(settings, folder)
+    captions = [record["captions"] for record in open_corpus(folder / "described").records]
+    texts = encode_captions(student.clip, captions, folder / f"described-texts-{step}.safetensors")
     return Encoded(texts, texts, _codes(folder, "described"))
 
 
-def _new_flow(settings: StarterSettings, encoded: Encoded, described: Encoded) -> FlowMapper:
-    return new_flow(
-        encoded, seed=settings.flow.seed, components=settings.components, bank=settings.bank,
-        described=described, **FLOW,
-    )  # fmt: skip
+def _seen(settings: StarterSettings, folder: Path, clip: ClipEncoder) -> Tensor:
+    """Features of the corpus's images [N, V, F]; computed once for an image tower."""
+    data = ProceduralSet.of(open_corpus(folder / "corpus"))
+    cache = folder / f"images-{_image_tower(clip)}.safetensors"
+    return encode_images(clip, data, cache, settings.precision)
+
+
+def _image_tower(clip: ClipEncoder) -> str:
+    """A short name of the image tower's weights."""
+    weights = clip.model.visual.state_dict().values()
+    return hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights)).hexdigest()[:12]
+
+
+def _new_flow(
+    settings: StarterSettings, folder: Path, encoded: Encoded, described: Encoded,
+    start: Bundle | None = None,
+) -> FlowMapper:  # fmt: skip
+    """An untrained flow, or a bundle's, with the shape tower of the words, which is not trained further."""
+    seed, bank = settings.flow.seed, settings.bank
+    if start is None:
+        mapper = new_flow(
+            encoded, seed=seed, components=settings.components, bank=bank, described=described, **FLOW
+        )
+    else:
+        mapper = adapted_flow(start.mapper, encoded, seed=seed, bank=bank, guidance=FLOW["guidance"])
+    mapper.tower.load_state_dict(_taught(settings, folder)[0].shape_tower.state_dict())
+    mapper.tower.requires_grad_(False)
+    return mapper
 
 
 def _clip_config(settings: StarterSettings) -> dict:
@@ -291,9 +350,8 @@ def new_clip(settings: StarterSettings, folder: Path, start: Bundle | None = Non
 
 
 def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, int]:
-    """The small CLIP as last saved, and its step."""
-    student = _student(settings, folder)
-    step = load_weights(folder / "clip.pt", student)
+    """The small CLIP as last saved, and the steps of its words."""
+    student, step = _taught(settings, folder)
     return student.clip, step
 
 
@@ -319,3 +377,14 @@ def _student(settings: StarterSettings, folder: Path, start: Bundle | None = Non
     classes = classes_of(open_corpus(folder / "corpus"))
     clip = new_clip(settings, folder, start)
     return ClipStudent(clip, classes, CLIP_CONFIG["embed_dim"], new_svr().spec.code_size)
+
+
+def _text_student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> TextStudent:
+    tower = ShapeTower(new_svr().spec.code_size, CLIP_CONFIG["embed_dim"])
+    return TextStudent(new_clip(settings, folder, start), tower)
+
+
+def _taught(settings: StarterSettings, folder: Path) -> tuple[TextStudent, int]:
+    """Text and shape towers as last saved, and their step."""
+    student = _text_student(settings, folder)
+    return student, load_weights(folder / "words.pt", student)

@@ -10,8 +10,11 @@ from backend.datasets.procedural.part_tables import part_table
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
-from backend.training.part_codes import AutoencoderLoss, PartAutoencoder
+from backend.svr.parts_skin import Skin
+from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, code_weights
+from backend.training.part_images import volume_loss
 from backend.training.part_loss import part_loss
+from backend.whitening import Whitening
 
 SURE = 30.0
 """A logit of which the cross entropy is nothing."""
@@ -169,6 +172,43 @@ def test_the_same_generator_gives_the_same_loss(tables: Tensor) -> None:
     first, again, other = (loss(1, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lengths"], other["lengths"])
+
+
+def _volume(rows: Tensor, table: Tensor) -> Tensor:
+    return volume_loss(Skin(), rows, table, torch.Generator().manual_seed(0))
+
+
+def test_volume_asks_where_the_surface_is_not_what_it_is_made_of() -> None:
+    """A box as two halves is the same volume; moved to either side it costs more, and is drawn back."""
+    whole, halves = _row("box"), _row("box")
+    whole[0, 0, layout.PARAMS] = torch.tensor([0.3, 0.2, 0.2, 0.0])
+    halves[0, :2] = whole[0, 0]
+    halves[0, :2, layout.PARAMS.start] = 0.15
+    halves[0, 0, layout.CENTER.start], halves[0, 1, layout.CENTER.start] = -0.15, 0.15
+    least = float(_volume(whole, whole))
+    assert float(_volume(halves, whole)) == pytest.approx(least, abs=0.01)
+    for way in (-0.04, 0.04):
+        moved = whole.clone()
+        moved[0, 0, layout.CENTER.start] += way
+        moved.requires_grad_()
+        loss = _volume(moved, whole)
+        (gradient,) = torch.autograd.grad(loss, moved)
+        assert loss.item() > 1.1 * least
+        assert gradient[0, 0, layout.CENTER.start] * way > 0
+        assert not gradient[0, 0, layout.COLOR_A].any()
+
+
+def test_dimensions_of_a_code_that_say_little_count_little() -> None:
+    """By hand: deviations of 0.3 and 0.9, each over a scale of its own, beside the constant 0.3."""
+
+    class Sure:
+        def reader(self, tables: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.zeros(len(tables), 2), torch.tensor([0.3, 0.9]).log().expand(len(tables), 2)
+
+    space = Whitening(torch.zeros(2), torch.eye(2), torch.tensor([1.0, 2.0]))
+    weights = code_weights(Sure(), np.zeros((3, layout.SLOTS, layout.COLUMNS)), space)
+    expected = np.array([1 / (0.09 + 0.09), 1 / (0.2025 + 0.09)])
+    assert weights.numpy() == pytest.approx(expected / expected.mean(), rel=1e-5)
 
 
 def test_the_shape_tower_gives_unit_features() -> None:

@@ -16,7 +16,14 @@ from backend.flow_mapper import FlowMapper
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
-from backend.training.starter import far_limit, read_settings, train_clip, train_codes, trained_clip
+from backend.training.starter import (
+    far_limit,
+    read_settings,
+    train_clip,
+    train_codes,
+    train_words,
+    trained_clip,
+)
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
@@ -148,16 +155,24 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
 
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
-    """The shipped weights fit although the corpus at hand has other words; CLIP makes a step."""
+    """The shipped weights fit although the corpus at hand has other words; CLIP makes a step, its words one
+    more from CLIP's, and one from the bundle's."""
     (tmp_path / "corpus").symlink_to(corpus_folder)
     (tmp_path / "described").symlink_to(corpus_folder)
     (tmp_path / "test").symlink_to(corpus_folder)
     shipped = load_bundle("starter")
     settings = read_settings(None)
     one = {"steps": 1, "batch": 4, "checkpoint_every": 1}
-    settings = settings.replace(clip=settings.clip.replace(**one), codes=settings.codes.replace(**one))
+    settings = settings.replace(
+        clip=settings.clip.replace(**one),
+        codes=settings.codes.replace(**one),
+        words=settings.words.replace(**one),
+    )
     list(train_codes(settings, tmp_path, shipped))
     list(train_clip(settings, tmp_path, shipped))
-    clip, step = trained_clip(settings, tmp_path)
-    assert step == 1
+    for start in (None, shipped):
+        list(train_words(settings, tmp_path, start))
+        clip, step = trained_clip(settings, tmp_path)
+        assert step == 1
+        (tmp_path / "words.pt").unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words

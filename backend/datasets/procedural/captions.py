@@ -66,12 +66,12 @@ def describe(sample: Sample, rng: np.random.Generator, *, held_out: bool = False
     phrase = " ".join([*before, noun, *_joined(after, rng)])
     openings = _HELD_OUT_OPENINGS if held_out else _OPENINGS
     text = openings[0].format(phrase) if rng.random() < 0.4 else str(rng.choice(openings)).format(phrase)
-    return Caption(_articled(text), color, part_colors, facts, kind_named)
+    return Caption(articled(text), color, part_colors, facts, kind_named)
 
 
 def plain_prompt(category: str, color: str = "") -> str:
     """ "a COLOR CATEGORY", with the right article."""
-    return _articled(f"a {color} {category}".replace("  ", " "))
+    return articled(f"a {color} {category}".replace("  ", " "))
 
 
 def _fact_words(sample: Sample, rng: np.random.Generator) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -107,7 +107,13 @@ def _joined(after: list[str], rng: np.random.Generator) -> list[str]:
     return order
 
 
-def _articled(text: str) -> str:
+def stands_after(phrase: str) -> bool:
+    """Whether a phrase stands after the noun."""
+    return phrase.split()[0] in (*_AFTER, "made", "covered")
+
+
+def articled(text: str) -> str:
+    """The text with "an" for "a" before vowel sounds."""
     words = text.split()
     for i, word in enumerate(words[:-1]):
         if word == "a" and _starts_with_vowel_sound(words[i + 1]):

@@ -19,6 +19,8 @@ from backend.whitening import Whitening
 
 TEXT_SHARE = 0.7
 """Weight of the prompt's own feature in the condition; the rest is the bank image's."""
+NEAR_START = 0.5
+"""Where the flow starts from a code that is known, such as that of an image."""
 
 
 class FlowMapper(Mapper):
@@ -76,24 +78,39 @@ class FlowMapper(Mapper):
             x = block(x, condition)
         return self.outlet(F.silu(x))
 
-    def propose(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
+    def propose(
+        self, features: Tensor, generator: torch.Generator | None, diversity: float,
+        near: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Codes [B, C]; `diversity` is the temperature of the starting noise. 0 needs no generator: each
-        text's nearest entry of the bank and the middle of the noise."""
-        fitting = features @ (self.bank + self.tower(self.bank_codes)).T
-        near = fitting.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
-        pick = torch.zeros(len(features), 1, dtype=torch.long, device=near.device)
+        text's nearest entry of the bank and the middle of the noise.
+
+        near: a code [C], under noise the flow's start instead of a bank's. What an encoder saw in an image
+        is so made a shape that there could be.
+        """
+        start, condition = NEAR_START, features
+        if near is None:
+            start, entry = self.start, self._picked(features, generator, diversity)
+            condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * self.bank[entry], dim=-1)
+            near = self.bank_codes[entry]
         white = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:
-            pick = torch.randint(near.shape[1], pick.shape, generator=generator, device=near.device)
             white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
-        entry = near.gather(1, pick)[:, 0]
-        white = (1 - self.start) * white + self.start * self.whitening.to_white(self.bank_codes[entry])
-        condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * self.bank[entry], dim=-1)
-        step = (1 - self.start) / self.steps
+        white = (1 - start) * white + start * self.whitening.to_white(near)
+        step = (1 - start) / self.steps
         for i in range(self.steps):
-            time = torch.full((len(white),), self.start + i * step, device=white.device)
+            time = torch.full((len(white),), start + i * step, device=white.device)
             white = white + self._guided(white, time, condition) * step
         return self.whitening.to_code(white)
+
+    def _picked(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
+        """Entries of the bank [B] that fit, one of the nearest each."""
+        fitting = features @ (self.bank + self.tower(self.bank_codes)).T
+        near = fitting.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
+        if diversity <= 0:
+            return near[:, 0]
+        pick = torch.randint(near.shape[1], (len(near), 1), generator=generator, device=near.device)
+        return near.gather(1, pick)[:, 0]
 
     def _guided(self, white: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         velocity = self.velocity(white, time, condition)

@@ -54,7 +54,9 @@ class Get3dMapper(Mapper):
             x = functional.leaky_relu(functional.layer_norm(x, x.shape[-1:]), SLOPE)
         return torch.cat([self.linear_4(x), self.linear_4x(x)], dim=-1)
 
-    def propose(self, features: Tensor, generator: torch.Generator, diversity: float) -> Tensor:
+    def propose(
+        self, features: Tensor, generator: torch.Generator, diversity: float, near: Tensor | None = None
+    ) -> Tensor:
         """Codes of the features, mixed with noise of scale `diversity` first."""
         return self(mix_noise(features, diversity, generator) if diversity else features)
 

@@ -26,11 +26,13 @@ class Mapper(nn.Module, ABC):
     """Proposes shape codes for CLIP features."""
 
     @abstractmethod
-    def propose(self, features: Tensor, generator: torch.Generator, diversity: float) -> Tensor:
+    def propose(
+        self, features: Tensor, generator: torch.Generator, diversity: float, near: Tensor | None = None
+    ) -> Tensor:
         """Codes [B, C] for unit-length features [B, F].
 
         diversity in [0, 1]: 0 gives the most likely code, more gives codes further from it, drawn with the
-        generator.
+        generator. near: a code [C] to stay near to, that of an image say; mappers that cannot ignore it.
         """
 
     def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
@@ -67,7 +69,9 @@ class RegressingMapper(Mapper):
             x = layer(functional.leaky_relu(x, SLOPE))
         return x
 
-    def propose(self, features: Tensor, generator: torch.Generator, diversity: float) -> Tensor:
+    def propose(
+        self, features: Tensor, generator: torch.Generator, diversity: float, near: Tensor | None = None
+    ) -> Tensor:
         """Codes of the features, mixed with noise of scale `diversity` first."""
         codes: Tensor = self(mix_noise(features, diversity, generator) if diversity else features)
         return codes

@@ -98,7 +98,7 @@ def generate(
     """
     if bundle.mapper is None:
         raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
-    recipe, feature = _prepare(bundle, recipe)
+    recipe, feature, seen = _prepare(bundle, recipe)
     record = _Record()
     with deterministic(bundle.device):
         for notice in _notices(bundle, recipe):
@@ -119,7 +119,7 @@ def generate(
             record.codes.append(code)
             record.scores.append(judge(code).clip)
         else:
-            proposal = _propose(bundle, recipe, feature, judge, record, stop)
+            proposal = _propose(bundle, recipe, feature, seen, judge, record, stop)
             code = yield from _timed("propose", record, proposal)
         guidance = _guide(bundle, recipe, feature, code, judge, record, stop, preview_every)
         code = yield from _timed("guide", record, guidance)
@@ -172,8 +172,9 @@ def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
 
 
 @memory_guard("for reading the prompt")
-def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
-    """The recipe completed, and the unit feature [F] of prompt or image, or the mean direction of both."""
+def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Tensor | None]:
+    """The recipe completed, the unit feature [F] of prompt or image, or the mean direction of both, and the
+    SVR model's code [C] of the image, if there is one and the model reads images."""
     if recipe.bundle_sha256 and recipe.bundle_sha256 != bundle.sha256:
         raise BundleError(
             f"The recipe was made with another version of the bundle {recipe.bundle}.",
@@ -193,7 +194,7 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
         "threads": threads,
         "versions": recipe.versions or versions(),
     }
-    features = []
+    features, seen = [], None
     if recipe.prompt or not recipe.image:
         filled["prompt"] = check_prompt(recipe.prompt)
         features.append(bundle.clip.encode_text([filled["prompt"]])[0])
@@ -204,7 +205,9 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor]:
         filled["image_sha256"] = sha256
         with torch.no_grad():
             features.append(bundle.clip.encode_image(image.to(bundle.device))[0])
-    return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+            if bundle.spec.has_encoder:
+                seen = bundle.svr.encode(image.to(bundle.device))[0]
+    return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1), seen
 
 
 def _notices(bundle: Bundle, recipe: Recipe) -> list[Notice]:
@@ -231,22 +234,15 @@ def _propose(
     bundle: Bundle,
     recipe: Recipe,
     feature: Tensor,
+    seen: Tensor | None,
     judge: Callable[[Tensor], Score],
     record: _Record,
     stop: Callable[[], bool],
 ) -> Generator[Event, None, Tensor]:
     """Codes for the feature, ranked; returns the best [C] and starts the record with it."""
     count = recipe.settings.mapper.candidates
-    drawn = max(count, recipe.settings.mapper.proposals)
-    noise = min(1.0, recipe.diversity * recipe.settings.mapper.noise_scale)
-    generator = torch.Generator().manual_seed(recipe.seed)
     yield Progress("propose", 0, count)
-    with torch.no_grad():
-        asked = feature.expand(drawn, -1)
-        codes = bundle.mapper.propose(asked, generator=generator, diversity=noise)
-        # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
-        order = bundle.mapper.agreement(codes, asked).argsort(descending=True, stable=True)
-        codes = codes[order[:count]]
+    codes = candidates(bundle, recipe, feature, seen)
     best: tuple[Score, Tensor] | None = None
     for index, code in enumerate(codes):
         score = judge(code)
@@ -261,6 +257,26 @@ def _propose(
     record.scores.append(best[0].clip)
     record.codes.append(best[1])
     return best[1]
+
+
+@torch.no_grad()
+def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Codes [N, C] for a unit feature [F], those that the mapper finds to agree best with it first.
+
+    seen: the code [C] of an image, to stay near to.
+    """
+    assert bundle.mapper is not None
+    settings = recipe.settings.mapper
+    asked = feature.expand(max(settings.candidates, settings.proposals), -1)
+    codes = bundle.mapper.propose(
+        asked,
+        generator=torch.Generator().manual_seed(recipe.seed),
+        diversity=min(1.0, recipe.diversity * settings.noise_scale),
+        near=seen,
+    )
+    # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
+    order = bundle.mapper.agreement(codes, asked).argsort(descending=True, stable=True)
+    return codes[order[: settings.candidates]]
 
 
 def _guide(

@@ -1,4 +1,4 @@
-"""Single image to shape: how well an SVR model rebuilds fresh procedural shapes from one view."""
+"""Single image to shape: how well fresh procedural shapes are rebuilt from one view."""
 
 from collections.abc import Generator
 
@@ -9,6 +9,8 @@ from backend.bundles import Bundle
 from backend.datasets.procedural.categories import CATEGORIES, make
 from backend.datasets.procedural.views import occupancy_grid, render, world_matrix
 from backend.judges.solid import overlap
+from backend.pipeline import candidates
+from backend.recipe import Recipe
 from backend.starter_suite import Figure
 
 GRID = 32
@@ -20,7 +22,8 @@ _IMAGE_STREAM = 0x494D4147
 def image_figures(bundle: Bundle, per_category: int, *, seed: int = 0) -> Generator[int, None, list[Figure]]:
     """Mean IoU over all categories and of the worst; yields the number of images done.
 
-    Views are drawn as the corpus draws them: any azimuth, from a little below to well above.
+    A shape is what `generate --image` proposes first, before CLIP's ranking and stage 2. Views are drawn as
+    the corpus draws them: any azimuth, from a little below to well above.
     """
     axis = (torch.arange(GRID) + 0.5) / GRID - 0.5
     cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 3)
@@ -33,8 +36,8 @@ def image_figures(bundle: Bundle, per_category: int, *, seed: int = 0) -> Genera
             shape = make(name, rng).shape
             view = world_matrix(rng.uniform(0, 360), rng.uniform(-5, 40), rng.uniform(1.5, 1.9))
             image = torch.from_numpy(render(shape, view, bundle.spec.image_size).rgb).permute(2, 0, 1)
-            code = bundle.svr.encode(image[None].to(bundle.device))
-            logits = bundle.svr.field(code).occupancy(cells.to(bundle.device))
+            code = image_code(bundle, image[None].to(bundle.device), seed=index)
+            logits = bundle.svr.field(code[None]).occupancy(cells.to(bundle.device))
             solid = (logits[0] > iso).cpu().numpy().reshape(GRID, GRID, GRID)
             found.append(overlap(solid, occupancy_grid(shape, GRID)))
             done += 1
@@ -45,3 +48,13 @@ def image_figures(bundle: Bundle, per_category: int, *, seed: int = 0) -> Genera
         Figure("single image to shape: mean IoU", mean, 0.75, done, details=means),
         Figure("single image to shape: worst category", worst, 0.55, done),
     ]
+
+
+@torch.no_grad()
+def image_code(bundle: Bundle, image: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+    """The first code [C] that a bundle proposes for an image [1, 3, S, S]."""
+    recipe = Recipe(seed=seed, settings=bundle.settings)
+    feature, seen = bundle.clip.encode_image(image)[0], bundle.svr.encode(image)[0]
+    if bundle.mapper is None:
+        return seen
+    return candidates(bundle, recipe, feature, seen)[0]

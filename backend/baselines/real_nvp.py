@@ -66,7 +66,10 @@ class RealNvpMapper(Mapper):
         gauss = 0.5 * (noise.square() + math.log(2 * math.pi)).sum(dim=-1)
         return (gauss - log_determinant) / self.components
 
-    def propose(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
+    def propose(
+        self, features: Tensor, generator: torch.Generator | None, diversity: float,
+        near: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Codes [B, C]; `diversity` is the temperature of the noise, 0 gives the most likely code."""
         noise = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:

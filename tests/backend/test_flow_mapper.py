@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.flow_mapper import TEXT_SHARE, FlowMapper
+from backend.flow_mapper import NEAR_START, TEXT_SHARE, FlowMapper
 from backend.training.align import EARLY_SHARE, Encoded, FlowLoss
 from backend.whitening import Whitening
 
@@ -42,6 +42,17 @@ def test_the_flow_goes_from_the_bank_along_the_guided_velocity(
     expected = 0.25 * CODES[:1] + 0.75 * (free + guidance * (condition - free))
     assert torch.allclose(mapper.propose(feature, None, 0.0), expected, atol=1e-6)
     assert FlowMapper(**mapper.architecture()).guidance == guidance
+
+
+def test_a_known_code_takes_the_place_of_the_banks(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapper = _mapper(start=0.25)
+    monkeypatch.setattr(mapper, "velocity", _along_the_condition)
+    known = torch.tensor([5.0, 6.0, 7.0, 8.0])
+    found = mapper.propose(FEATURES, None, 0.0, near=known)
+    assert torch.allclose(found, NEAR_START * known + (1 - NEAR_START) * FEATURES, atol=1e-6)
+    noisy = mapper.propose(FEATURES, torch.Generator().manual_seed(1), 0.5, near=known)
+    noise = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(noisy, found + (1 - NEAR_START) * 0.5 * noise, atol=1e-6)
 
 
 def test_dimensions_count_by_their_weights() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from backend.bundles import Bundle, load_bundle
 from backend.errors import BundleError, EmptyShapeError, ImageError, PromptError, SettingError
 from backend.events import Event, Notice, Preview, Progress
+from backend.image_input import read_image
 from backend.pipeline import Result, decode, generate, refine
 from backend.recipe import Recipe, change_settings
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
@@ -114,6 +116,26 @@ def test_far_prompts_are_told_where_the_bundle_has_a_limit(bundle: Bundle) -> No
     first = next(events)
     events.close()
     assert isinstance(first, Notice) and first.code == "far"
+
+
+def test_the_mapper_is_told_what_the_svr_model_sees_in_an_image(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "red.png", []
+    Image.new("RGB", (32, 32), (255, 0, 0)).save(path)
+    propose = bundle.mapper.propose
+
+    def remember(*args: Any, near: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        told.append(near)
+        return propose(*args, near=near, **kwargs)
+
+    monkeypatch.setattr(bundle.mapper, "propose", remember)
+    for recipe in (_recipe(), Recipe(image=str(path), settings=TINY_SETTINGS)):
+        _drive(generate(bundle, recipe))
+    assert told[0] is None
+    with torch.no_grad():
+        expected = bundle.svr.encode(read_image(path)[0])[0]
+    assert torch.equal(told[1], expected)
 
 
 def test_an_image_works_alone_and_with_a_prompt(bundle: Bundle, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def _train_starter(arguments: argparse.Namespace) -> int:
             steps = getattr(starter, f"train_{part}")(settings, folder, **weights)
             show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":
-            starter.record_part(folder, part, settings, time.perf_counter() - started)
+            starter.record_part(folder, part, settings, time.perf_counter() - started, start)
     return 0
 
 

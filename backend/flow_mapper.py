@@ -113,11 +113,11 @@ class FlowMapper(Mapper):
         return near.gather(1, pick)[:, 0]
 
     def _guided(self, white: Tensor, time: Tensor, condition: Tensor) -> Tensor:
-        velocity = self.velocity(white, time, condition)
         if self.guidance == 1:
-            return velocity
-        free = self.velocity(white, time, torch.zeros_like(condition))
-        return free + self.guidance * (velocity - free)
+            return self.velocity(white, time, condition)
+        conditions = torch.cat([condition, torch.zeros_like(condition)])
+        bound, free = self.velocity(white.repeat(2, 1), time.repeat(2), conditions).chunk(2)
+        return free + self.guidance * (bound - free)
 
     def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
         return (self.tower(codes) * features).sum(-1)

@@ -102,7 +102,7 @@ class StarterSettings(Settings):
         steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
     )
     words: LoopSettings = LoopSettings(
-        steps=8000, batch=512, learning_rate=1e-3, weight_decay=0.02, average=0.998
+        steps=3000, batch=512, learning_rate=1e-3, weight_decay=0.02, average=0.998
     )
     svr: LoopSettings = LoopSettings(
         steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
@@ -110,7 +110,7 @@ class StarterSettings(Settings):
     precision: str = one_of("bfloat16", "float32")
     """Of towers and flow in training; bfloat16 is half the time where the processor has it."""
     flow: LoopSettings = LoopSettings(
-        steps=12_000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
+        steps=30_000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
     )
     regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
     components: int = bounded(128, 2, 256)
@@ -234,10 +234,15 @@ def read_settings(path: Path | None) -> StarterSettings:
     return StarterSettings.from_dict({**merged, **values})
 
 
-def record_part(folder: Path, part: str, settings: StarterSettings, seconds: float) -> None:
-    """Add a part's settings and seconds (all calls together) to the folder's training record."""
+def record_part(
+    folder: Path, part: str, settings: StarterSettings, seconds: float, start: Bundle | None = None
+) -> None:
+    """Add a part's settings and seconds (all calls together) to the folder's training record, and once what
+    the bundle that the parts go on from was trained with."""
     path = folder / RECORD_FILE
     record = json.loads(path.read_text()) if path.exists() else {}
+    if start is not None:
+        record.setdefault("before", start.record.training)
     before = record.get(part, {}).get("seconds", 0)
     chosen = getattr(settings, part)
     record[part] = {**chosen.to_dict(), "seconds": round(before + seconds)}

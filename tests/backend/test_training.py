@@ -1,5 +1,6 @@
 """The training parts on a tiny corpus: they resume, they learn, and they refuse what does not fit."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
 from backend.training.starter import (
     far_limit,
     read_settings,
+    record_part,
     train_clip,
     train_codes,
     train_words,
@@ -176,3 +178,8 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         assert step == 1
         (tmp_path / "words.pt").unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words
+    for seconds in (2.0, 3.0):
+        record_part(tmp_path, "clip", settings, seconds, shipped)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["clip"]["steps"] == 1 and record["clip"]["seconds"] == 5
+    assert record["before"] == shipped.record.training

@@ -1,10 +1,10 @@
-"""A generative M: flow matching over shape codes, conditioned on text and on a nearest image.
+"""A generative M: flow matching over shape codes, conditioned on the text and started from a near image.
 
 The paper's M regresses, so it answers a text with the mean of all codes that fit it, and a mean of sharp
 codes decodes to rags. This mapper draws one code that fits instead (our choice): in whitened code space it
 carries noise to a code along a learnt velocity. The images are the stepping stones literally: of a bank of
-training images and their codes, one that fits the text is picked; its feature is mixed into the condition,
-and its code, under much noise, is where the flow starts. What comes out is a new shape, not the bank's.
+training images and their codes, one that fits the text is picked, and its code, under much noise, is where
+the flow starts. What comes out is a new shape, not the bank's.
 """
 
 from typing import Any
@@ -17,8 +17,6 @@ from backend.mapper import Mapper
 from backend.shape_tower import ShapeTower
 from backend.whitening import Whitening
 
-TEXT_SHARE = 0.7
-"""Weight of the prompt's own feature in the condition; the rest is the bank image's."""
 NEAR_START = 0.5
 """Where the flow starts from a code that is known, such as that of an image."""
 
@@ -88,11 +86,10 @@ class FlowMapper(Mapper):
         near: a code [C], under noise the flow's start instead of a bank's. What an encoder saw in an image
         is so made a shape that there could be.
         """
-        start, condition = NEAR_START, features
+        start = NEAR_START
         if near is None:
-            start, entry = self.start, self._picked(features, generator, diversity)
-            condition = F.normalize(TEXT_SHARE * features + (1 - TEXT_SHARE) * self.bank[entry], dim=-1)
-            near = self.bank_codes[entry]
+            start = self.start
+            near = self.bank_codes[self._picked(features, generator, diversity)]
         white = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:
             white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
@@ -100,7 +97,7 @@ class FlowMapper(Mapper):
         step = (1 - start) / self.steps
         for i in range(self.steps):
             time = torch.full((len(white),), start + i * step, device=white.device)
-            white = white + self._guided(white, time, condition) * step
+            white = white + self._guided(white, time, features) * step
         return self.whitening.to_code(white)
 
     def _picked(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from backend.image_encoder import SlimResNet
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
+from backend.svr.paints import clear_paints
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_skin import Skin
 
@@ -47,7 +48,7 @@ class PartsSvr(SvrModel):
         return self.reader(tables)[0]
 
     def field(self, codes: Tensor) -> PartsField:
-        return PartsField(self.skin, self.decoder(codes))
+        return PartsField(self.skin, clear_paints(self.decoder(codes)))
 
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backend.named_colors import COLORS, partner
+from backend.named_colors import COLORS, TINTS, partner
 from backend.svr.parts_layout import PATTERNS as PATTERNS  # The index is what the compiled kernels see.
 
 COLOR_WORDS: dict[str, list[str]] = {
@@ -49,21 +49,6 @@ PATTERN_WORDS: dict[str, list[str]] = {
 }
 """Adjectives and phrases for each pattern, the plain word first."""
 
-_TINTS: dict[str, tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]] = {
-    "wood": ([(0.60, 0.38, 0.20), (0.45, 0.26, 0.13), (0.74, 0.54, 0.33)], [(0.40, 0.22, 0.10)]),
-    "metal": ([(0.62, 0.64, 0.68), (0.50, 0.52, 0.56)], [(0.80, 0.82, 0.85)]),
-    "gold": ([(0.86, 0.66, 0.16)], [(1.0, 0.88, 0.42)]),
-    "marble": ([(0.92, 0.91, 0.90), (0.80, 0.82, 0.84)], [(0.52, 0.53, 0.56)]),
-    "glass": ([(0.70, 0.87, 0.91), (0.62, 0.80, 0.88)], [(0.92, 0.98, 0.99)]),
-    "leather": ([(0.36, 0.18, 0.09), (0.16, 0.11, 0.09), (0.55, 0.30, 0.14)], [(0.24, 0.12, 0.07)]),
-    "concrete": ([(0.62, 0.62, 0.60)], [(0.48, 0.48, 0.47)]),
-    "brick": ([(0.66, 0.25, 0.17)], [(0.82, 0.78, 0.72)]),
-    "rust": ([(0.58, 0.29, 0.12)], [(0.32, 0.20, 0.16)]),
-    "leaf": ([(0.20, 0.50, 0.14)], [(0.45, 0.70, 0.22)]),
-    "zebra": ([(0.95, 0.95, 0.94)], [(0.05, 0.05, 0.05)]),
-    "flame": ([(0.93, 0.22, 0.04)], [(1.0, 0.86, 0.16)]),
-    "ice": ([(0.78, 0.92, 0.98)], [(0.50, 0.76, 0.94)]),
-}
 _TWO_COLORED = ("checker", "stripes", "dots")
 _SCALES = {"checker": 0.13, "stripes": 0.14, "dots": 0.16, "zebra": 0.16, "brick": 0.14, "fabric": 0.07}
 
@@ -106,11 +91,11 @@ def patterned(pattern: str, rng: np.random.Generator, color: str = "") -> Materi
         first = _jittered(COLORS[base], rng, 0.04)
         second = partner(base) if pattern in _TWO_COLORED else tuple(0.8 * v for v in first)
         return Material(pattern, first, second, scale, phase, color=base)
-    if pattern not in _TINTS:
+    if pattern not in TINTS:
         base = color or "beige"
         first = _jittered(COLORS[base], rng, 0.04)
         return Material(pattern, first, tuple(0.8 * v for v in first), scale, phase, color=base)
-    mains, seconds = _TINTS[pattern]
+    mains, seconds = TINTS[pattern]
     first = _jittered(mains[int(rng.integers(len(mains)))], rng, 0.03)
     return Material(pattern, first, seconds[int(rng.integers(len(seconds)))], scale, phase)
 

@@ -129,6 +129,9 @@ class Stage2Settings(Settings):
     background_weight: float = bounded(3.0, 0.0, 1000.0)
     drift_weight: float = bounded(0.0, 0.0, 1000.0)
     """Penalty on the mean squared whitened offset from the stage 1 code (our choice)."""
+    surface_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Penalty on the mean squared motion of the surface from the stage 1 shape's, in cells of the rendering
+    grid (our choice); fields only."""
     distance: tuple[float, float] = (1.8, 1.8)
     """Camera distance range, uniform, in units of the cube."""
     elevation_deg: tuple[float, float] = (5.0, 35.0)

@@ -1,4 +1,4 @@
-"""The named colours and materials: what "red" and "wooden" mean to captions, models, judges and styles alike."""
+"""The named colours and materials: what "red" and "wooden" mean to captions, models, judges and styles."""
 
 Rgb = tuple[float, float, float]
 

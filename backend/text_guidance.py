@@ -23,6 +23,7 @@ from backend.losses import background_loss, clip_loss
 from backend.ranking import Score, render_code, view_features
 from backend.rendering.implicit import Views
 from backend.rendering.occupancy_grid import OccupancyGrid
+from backend.rendering.surface_drift import SurfaceDrift
 from backend.svr.base import SvrModel
 from backend.whitening import Whitening
 
@@ -88,6 +89,9 @@ def guide(
     best_step, best_score, best_code = 0, first, start
     yield GuidanceStep(0, settings.steps, first, start, 0, start)
     grid, at_once = first.grid, views_at_once(settings, feature.device)
+    held = None
+    if settings.surface_weight and grid is not None:
+        held = SurfaceDrift(svr.field(start[None]), grid, generator)
     for step in range(1, settings.steps + 1):
         cameras = random_cameras(
             settings.views, generator, distance=settings.distance, elevation_deg=settings.elevation_deg
@@ -104,6 +108,10 @@ def guide(
             drift = settings.drift_weight * moving.drift()
             drift.backward()
             loss = loss + drift.detach()
+        if held:
+            motion = settings.surface_weight * held(svr.field(moving()[None]))
+            motion.backward()
+            loss = loss + motion.detach()
         optimizer.step()
         with torch.no_grad():
             code = moving()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from backend.image_encoder import SlimResNet
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
-from backend.svr.paints import clear_paints
 from backend.svr.parts_field import PartsField
+from backend.svr.parts_paints import clear_paints
 from backend.svr.parts_skin import Skin
 
 

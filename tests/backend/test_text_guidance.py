@@ -11,7 +11,7 @@ from backend.cameras import random_cameras
 from backend.config import MapperSettings, RenderSettings, Stage2Settings
 from backend.errors import NumericalError
 from backend.ranking import Judge, Score
-from backend.rendering.occupancy_grid import OccupancyGrid
+from backend.rendering.occupancy_grid import OccupancyGrid, build_grid
 from backend.text_guidance import (
     GRID_AGE,
     GuidanceStep,
@@ -66,6 +66,12 @@ def _steps(
     )
 
 
+def _with_grid(code: Tensor, carried: OccupancyGrid | None) -> Score:
+    """As the default judge of `_steps`, with the code's grid."""
+    grid = build_grid(tiny_svr().field(code[None]), 16)
+    return Score(total=float(code[1]), clip=float(code[1]), grid=grid)
+
+
 def _run(steps: Generator[GuidanceStep, None, Tensor]) -> tuple[list[GuidanceStep], Tensor]:
     seen = []
     while True:
@@ -111,6 +117,19 @@ def test_the_drift_penalty_holds_the_code() -> None:
     free, _ = _run(_steps())
     held, _ = _run(_steps(drift_weight=1000.0))
     assert held[-1].code.abs().sum() < 0.5 * free[-1].code.abs().sum()
+
+
+def test_the_surface_penalty_holds_the_shape_and_not_its_colour() -> None:
+    """The code's first number is the octahedron's size, the second its redness; here they grow together, or
+    redness alone."""
+    both = Whitening(torch.zeros(CODE_SIZE), torch.tensor([[0.6, 0.8, 0.0, 0.0]]), torch.ones(1))
+    moved = {
+        (name, weight): float(_run(_steps(_with_grid, whitening, surface_weight=weight))[0][-1].code[1])
+        for name, whitening in (("both", both), ("apart", WHITENING))
+        for weight in (0.0, 1000.0)
+    }
+    assert moved["both", 1000.0] < 0.2 * moved["both", 0.0]
+    assert moved["apart", 1000.0] == pytest.approx(moved["apart", 0.0])
 
 
 def test_tuning_the_mapper_starts_at_the_start_and_leaves_the_mapper_alone() -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from backend.named_colors import COLORS, TINTS
 from backend.svr import parts_layout as layout
-from backend.svr.paints import STRAY, clear_paints
+from backend.svr.parts_paints import STRAY, clear_paints
 
 RED, BLUE = torch.tensor(COLORS["red"]), torch.tensor(COLORS["blue"])
 
@@ -35,6 +35,14 @@ def test_a_named_colour_and_a_tint_stay() -> None:
 def test_a_colour_beside_a_paint_is_drawn_to_it() -> None:
     drawn = _colors(_rows([0.9 * RED + 0.1 * BLUE]), 1)[0]
     assert (drawn - RED).norm() < STRAY + 0.02 < 0.1 * (BLUE - RED).norm()
+
+
+def test_a_material_looks_like_itself() -> None:
+    """Wood comes in wood's tints alone; leather also in the named colours."""
+    blue = torch.tensor(COLORS["blue"])
+    wooden, leathern = _colors(_rows([blue, blue], ["wood", "leather"]), 2)
+    nearest = min((torch.tensor(rgb) - wooden).norm() for rgb in TINTS["wood"][0])
+    assert nearest < STRAY + 0.01 and torch.allclose(leathern, blue, atol=5e-3)
 
 
 def test_a_small_straying_is_kept() -> None:

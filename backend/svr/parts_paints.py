@@ -3,7 +3,7 @@ things are painted in.
 
 What a decoder says of a code between two shapes is a colour between theirs, for every part another: mud. The
 shape programs paint in named colours and the tints of materials, so that is what parts are drawn to (our
-choice). Both steps are smooth: stage 2 can still carry a part from one paint to another.
+choice). Gradients pass straight through, so that stage 2 can carry a part from one paint to another.
 """
 
 import functools
@@ -36,16 +36,27 @@ def clear_paints(rows: Tensor) -> Tensor:
         away = (merged[:, :, None] - merged[:, None]).square().sum(-1)
         share = torch.exp(away / (-2 * SAME**2)) * alike
         merged = share @ merged / share.sum(-1, keepdim=True)
-    known = _known_paints().to(merged)
-    away = (merged[..., None, :] - known).square().sum(-1)
+    known, usual = (table.to(merged) for table in _known_paints())
+    away = (merged[..., None, :] - known).square().sum(-1) + usual[pattern]
     paint = torch.softmax(away / (-2 * SURE**2), dim=-1) @ known
     stray = merged - paint
     length = (stray.square().sum(-1, keepdim=True) + 1e-12).sqrt()
     drawn = paint + stray * (STRAY / length).clamp(max=1)
+    drawn = merged + (drawn - merged).detach()  # straight through: gradients know nothing of the paints
     return torch.cat([rows[..., : layout.COLOR_A.start], drawn, rows[..., layout.COLOR_A.stop :]], -1)
 
 
 @functools.cache
-def _known_paints() -> Tensor:
-    """[N, 3]: the named colours and the materials' tints."""
-    return torch.tensor([*COLORS.values(), *(rgb for mains, _ in TINTS.values() for rgb in mains)])
+def _known_paints() -> tuple[Tensor, Tensor]:
+    """The named colours and the materials' tints [N, 3], and of each pattern [P, N] 0 where it comes in the
+    paint, else infinity: a material with tints has those, all else the named colours, leather both."""
+    paints = [*COLORS.values(), *(rgb for mains, _ in TINTS.values() for rgb in mains)]
+    owners = [name for name, (mains, _) in TINTS.items() for _ in mains]
+    usual = torch.full((len(layout.PATTERNS), len(paints)), torch.inf)
+    for row, pattern in zip(usual, layout.PATTERNS, strict=True):
+        if pattern not in TINTS or pattern == "leather":
+            row[: len(COLORS)] = 0
+        for i, owner in enumerate(owners, len(COLORS)):
+            if owner == pattern:
+                row[i] = 0
+    return torch.tensor(paints), usual

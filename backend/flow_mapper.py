@@ -19,6 +19,8 @@ from backend.whitening import Whitening
 
 NEAR_START = 0.5
 """Where the flow starts from a code that is known, such as that of an image."""
+SETTLED = 0.4
+"""Last share of the flow that the middle of a blend goes through."""
 
 
 class FlowMapper(Mapper):
@@ -94,11 +96,25 @@ class FlowMapper(Mapper):
         if diversity > 0:
             white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
         white = (1 - start) * white + start * self.whitening.to_white(near)
+        return self.whitening.to_code(self._carried(white, start, features))
+
+    def between(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
+        """A mixture of codes is the code of no shape; the last of the flow, without a text, brings it to one
+        that there could be (our choice). The ends stay as they are, and what is near to them nearly so."""
+        mixed = super().between(first, second, weight)
+        start = 1 - SETTLED * 4 * weight * (1 - weight)
+        white = start * self.whitening.to_white(mixed[None])
+        settled = self._carried(white, start, mixed.new_zeros(1, self.bank.shape[1]))
+        # The difference, so that what whitening leaves out is kept.
+        return mixed + self.whitening.offset(settled[0] - self.whitening.to_white(mixed))
+
+    def _carried(self, white: Tensor, start: float, features: Tensor) -> Tensor:
+        """Whitened codes [B, K] along the flow from the time `start` to its end."""
         step = (1 - start) / self.steps
         for i in range(self.steps):
             time = torch.full((len(white),), start + i * step, device=white.device)
             white = white + self._guided(white, time, features) * step
-        return self.whitening.to_code(white)
+        return white
 
     def _picked(self, features: Tensor, generator: torch.Generator | None, diversity: float) -> Tensor:
         """Entries of the bank [B] that fit, one of the nearest each."""

@@ -137,14 +137,14 @@ class _Work:
 
     def blend(self, request: Request) -> Steps:
         """The mesh between the arrays `code_a` and `code_b`; params also hold `weight`, 0 for a, 1 for b."""
-        from backend.pipeline import decode
+        from backend.pipeline import blended, decode
 
         weight = request.params.get("weight", 0.5)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
             raise SettingError(f"weight is {weight!r:.40}.", remedy="Choose weight between 0 and 1.")
         recipe, bundle = yield from self._prepare(request, worded=False)
         first, second = _code(request, "code_a", bundle), _code(request, "code_b", bundle)
-        code = ((1 - weight) * first + weight * second).astype(np.float32)
+        code = blended(bundle, first, second, weight)
         mesh = yield from _relay(decode(bundle, recipe, code))
         return Reply({"recipe": recipe.to_dict(), "weight": weight}, {**_mesh_arrays(mesh), "code": code})
 

@@ -35,6 +35,10 @@ class Mapper(nn.Module, ABC):
         generator. near: a code [C] to stay near to, that of an image say; mappers that cannot ignore it.
         """
 
+    def between(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
+        """The code [C] between two, at `weight` in [0, 1]: 0 is the first, 1 the second."""
+        return torch.lerp(first, second, weight)
+
     def agreement(self, codes: Tensor, features: Tensor) -> Tensor:
         """How well codes [B, C] fit unit features [B, F] by the codes alone: cosines [B], for ranking. Zeros
         where a mapper cannot tell."""

@@ -160,6 +160,18 @@ def decode(bundle: Bundle, recipe: Recipe, code: NDArray[np.float32]) -> Generat
         return (yield from _mesh(bundle, recipe, _given_code(bundle, code)))
 
 
+@torch.no_grad()
+def blended(
+    bundle: Bundle, first: NDArray[np.float32], second: NDArray[np.float32], weight: float
+) -> NDArray[np.float32]:
+    """The shape code [C] between two, at `weight` in [0, 1]: 0 is the first, 1 the second."""
+    if bundle.mapper is None:
+        raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
+    codes = (_given_code(bundle, code) for code in (first, second))
+    with deterministic(bundle.device):
+        return bundle.mapper.between(*codes, weight).cpu().numpy()
+
+
 def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
     """A shape code [C] from outside on the bundle's device; SettingError where it does not fit."""
     size = bundle.spec.code_size

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.flow_mapper import NEAR_START, FlowMapper
+from backend.flow_mapper import NEAR_START, SETTLED, FlowMapper
 from backend.training.align import EARLY_SHARE, Encoded, FlowLoss
 from backend.whitening import Whitening
 
@@ -52,6 +52,18 @@ def test_a_known_code_takes_the_place_of_the_banks(monkeypatch: pytest.MonkeyPat
     noisy = mapper.propose(FEATURES, torch.Generator().manual_seed(1), 0.5, near=known)
     noise = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(noisy, found + (1 - NEAR_START) * 0.5 * noise, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_a_blend_settles_along_the_free_velocity_and_keeps_its_ends(
+    weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapper = _mapper(guidance=3.0)
+    monkeypatch.setattr(mapper, "velocity", _along_the_condition)
+    start = {0.0: 1.0, 0.5: 1 - SETTLED, 1.0: 1.0}[weight]
+    free = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    expected = start * torch.lerp(*CODES, weight) + (1 - start) * free
+    assert torch.allclose(mapper.between(*CODES, weight), expected, atol=1e-6)
 
 
 def test_dimensions_count_by_their_weights() -> None:

@@ -70,7 +70,7 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 32, "start": 0.55, "guidance": 1.5}
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 96, "start": 0.55, "guidance": 2.0}
 """Width and residual blocks of the flow, how it uses its bank, and how far it is guided."""
 WEIGHED = 8192
 """Shapes that say how much each dimension of a code matters."""
@@ -122,12 +122,12 @@ class StarterSettings(Settings):
     pipeline: PipelineSettings = PipelineSettings(
         render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=64, shading="lambert"),
         stage2=Stage2Settings(
-            target="code", steps=12, views=6, view_size=64, learning_rate=0.01, background_weight=0.0,
-            drift_weight=0.1, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0), augment=True,
-            evaluation_views=6,
+            target="code", steps=12, views=6, view_size=64, learning_rate=0.003, background_weight=0.0,
+            drift_weight=0.1, surface_weight=100.0, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0),
+            augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.6, candidates=4, proposals=64, agreement_weight=1.0, pieces_weight=0.03
+            noise_scale=0.7, candidates=4, proposals=24, agreement_weight=1.0, pieces_weight=0.03
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip

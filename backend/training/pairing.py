@@ -327,8 +327,11 @@ def new_regressor(svr_kind: str, feature_size: int, code_size: int, *, seed: int
 def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> PipelineSettings:
     """The source bundle's settings with those that hang on the mapper's kind made to fit."""
     settings, ours = source.settings, StarterSettings().pipeline
-    if mapper == "regressor":
-        return settings.replace(mapper=settings.mapper.replace(noise_scale=noise_scale))
+    if mapper == "regressor":  # the mean of many shapes has no surface worth holding
+        return settings.replace(
+            mapper=settings.mapper.replace(noise_scale=noise_scale),
+            stage2=settings.stage2.replace(surface_weight=0.0),
+        )
     if source.mapper.get("kind") == "flow":
         return settings
     stage2 = settings.stage2
@@ -337,6 +340,7 @@ def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> 
             target=ours.stage2.target,
             learning_rate=ours.stage2.learning_rate,
             drift_weight=ours.stage2.drift_weight,
+            surface_weight=ours.stage2.surface_weight,
         )
     return settings.replace(mapper=ours.mapper, stage2=stage2)
 

@@ -70,7 +70,7 @@ RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 96, "start": 0.55, "guidance": 2.0}
+FLOW = {"hidden": 512, "blocks": 6, "neighbours": 48, "start": 0.55, "guidance": 2.0}
 """Width and residual blocks of the flow, how it uses its bank, and how far it is guided."""
 WEIGHED = 8192
 """Shapes that say how much each dimension of a code matters."""
@@ -127,7 +127,7 @@ class StarterSettings(Settings):
             augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.7, candidates=4, proposals=32, agreement_weight=2.0, pieces_weight=0.06
+            noise_scale=0.6, candidates=4, proposals=48, agreement_weight=2.0, pieces_weight=0.06
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip

@@ -100,8 +100,11 @@ class FlowMapper(Mapper):
 
     def between(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
         """A mixture of codes is the code of no shape; the last of the flow, without a text, brings it to one
-        that there could be (our choice). The ends stay as they are, and what is near to them nearly so."""
+        that there could be (our choice). The ends stay as they are, and what is near to them nearly so. A
+        flow that is not guided may never have been without a text; its mixtures stay mixtures."""
         mixed = super().between(first, second, weight)
+        if self.guidance == 1:
+            return mixed
         start = 1 - SETTLED * 4 * weight * (1 - weight)
         white = start * self.whitening.to_white(mixed[None])
         settled = self._carried(white, start, mixed.new_zeros(1, self.bank.shape[1]))

@@ -28,6 +28,7 @@ from backend.errors import (
 )
 from backend.events import Event, Notice, Preview, Progress
 from backend.image_input import read_image
+from backend.mapper import Mapper
 from backend.mesh import TriMesh
 from backend.meshing import extract_mesh
 from backend.prompt_notices import prompt_notices
@@ -96,8 +97,7 @@ def generate(
     preview_every: stage 2 iterations between previews; 0 gives none, and then also none of the start.
     Raises the errors of errors.py: PromptError, ImageError, BundleError, EmptyShapeError, ...
     """
-    if bundle.mapper is None:
-        raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
+    mapper = _mapper_of(bundle)
     recipe, feature, seen = _prepare(bundle, recipe)
     record = _Record()
     with deterministic(bundle.device):
@@ -111,7 +111,7 @@ def generate(
             stage2=recipe.settings.stage2,
             render=recipe.settings.render,
             mapper=recipe.settings.mapper,
-            agreement=bundle.mapper.agreement,
+            agreement=mapper.agreement,
             precision=recipe.precision,
         )
         if recipe.start_code:
@@ -165,11 +165,17 @@ def blended(
     bundle: Bundle, first: NDArray[np.float32], second: NDArray[np.float32], weight: float
 ) -> NDArray[np.float32]:
     """The shape code [C] between two, at `weight` in [0, 1]: 0 is the first, 1 the second."""
-    if bundle.mapper is None:
-        raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
+    mapper = _mapper_of(bundle)
     codes = (_given_code(bundle, code) for code in (first, second))
     with deterministic(bundle.device):
-        return bundle.mapper.between(*codes, weight).cpu().numpy()
+        return mapper.between(*codes, weight).cpu().numpy()
+
+
+def _mapper_of(bundle: Bundle) -> Mapper:
+    """The bundle's mapper; BundleError where it has none."""
+    if bundle.mapper is None:
+        raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
+    return bundle.mapper
 
 
 def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
@@ -277,17 +283,16 @@ def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Tensor | N
 
     seen: the code [C] of an image, to stay near to.
     """
-    assert bundle.mapper is not None
-    settings = recipe.settings.mapper
+    mapper, settings = _mapper_of(bundle), recipe.settings.mapper
     asked = feature.expand(max(settings.candidates, settings.proposals), -1)
-    codes = bundle.mapper.propose(
+    codes = mapper.propose(
         asked,
         generator=torch.Generator().manual_seed(recipe.seed),
         diversity=min(1.0, recipe.diversity * settings.noise_scale),
         near=seen,
     )
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
-    order = bundle.mapper.agreement(codes, asked).argsort(descending=True, stable=True)
+    order = mapper.agreement(codes, asked).argsort(descending=True, stable=True)
     return codes[order[: settings.candidates]]
 
 

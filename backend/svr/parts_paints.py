@@ -36,14 +36,17 @@ def clear_paints(rows: Tensor) -> Tensor:
         away = (merged[:, :, None] - merged[:, None]).square().sum(-1)
         share = torch.exp(away / (-2 * SAME**2)) * alike
         merged = share @ merged / share.sum(-1, keepdim=True)
-    known, usual = (table.to(merged) for table in _known_paints())
-    away = (merged[..., None, :] - known).square().sum(-1) + usual[pattern]
-    paint = torch.softmax(away / (-2 * SURE**2), dim=-1) @ known
-    stray = merged - paint
-    length = (stray.square().sum(-1, keepdim=True) + 1e-12).sqrt()
-    drawn = paint + stray * (STRAY / length).clamp(max=1)
-    drawn = merged + (drawn - merged).detach()  # straight through: gradients know nothing of the paints
+    drawn = merged + _to_paint(merged.detach(), pattern)  # straight through: gradients know of no paints
     return torch.cat([rows[..., : layout.COLOR_A.start], drawn, rows[..., layout.COLOR_A.stop :]], -1)
+
+
+def _to_paint(colors: Tensor, pattern: Tensor) -> Tensor:
+    """What brings colours [B, SLOTS, 3] of patterns [B, SLOTS] to within STRAY of a paint."""
+    known, usual = (table.to(colors) for table in _known_paints())
+    away = (colors[..., None, :] - known).square().sum(-1) + usual[pattern]
+    stray = colors - torch.softmax(away / (-2 * SURE**2), dim=-1) @ known
+    length = stray.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    return stray * ((STRAY / length).clamp(max=1) - 1)
 
 
 @functools.cache

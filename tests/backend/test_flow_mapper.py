@@ -66,6 +66,10 @@ def test_a_blend_settles_along_the_free_velocity_and_keeps_its_ends(
     assert torch.allclose(mapper.between(*CODES, weight), expected, atol=1e-6)
 
 
+def test_a_flow_that_is_not_guided_blends_straight() -> None:
+    assert torch.equal(_mapper().between(*CODES, 0.25), torch.lerp(*CODES, 0.25))
+
+
 def test_dimensions_count_by_their_weights() -> None:
     mapper, encoded = _mapper(), Encoded(FEATURES[:, None], FEATURES[:, None], CODES)
 

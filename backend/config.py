@@ -152,6 +152,9 @@ class MapperSettings(Settings):
     proposals: int = bounded(0, 0, 4096)
     """Codes drawn per result, of which those that agree best with the feature become the candidates; no more
     than the candidates are drawn where this is less."""
+    repaints: int = bounded(0, 0, 4096)
+    """Of the proposals that agree best, those whose parts are tried in the colours and materials that the
+    prompt names; models without parts try none."""
     agreement_weight: float = bounded(0.0, 0.0, 1000.0)
     """Ranking: weight of the agreement of code and feature, as the mapper's shape tower sees it."""
     uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)

@@ -31,6 +31,7 @@ from backend.image_input import read_image
 from backend.mapper import Mapper
 from backend.mesh import TriMesh
 from backend.meshing import extract_mesh
+from backend.paint_words import paints_named
 from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
@@ -293,7 +294,24 @@ def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Tensor | N
     )
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
     order = mapper.agreement(codes, asked).argsort(descending=True, stable=True)
-    return codes[order[: settings.candidates]]
+    painted = _painted(bundle, recipe, feature, codes[order[: settings.repaints]])
+    return torch.cat([painted, codes[order]])[: settings.candidates]
+
+
+def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:
+    """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
+    agrees best with the feature [F], the best first."""
+    mapper, paints = _mapper_of(bundle), paints_named(recipe.prompt)
+    chosen, agreements = [], []
+    for code in codes:
+        paintings = bundle.svr.repainted(code, paints)
+        if len(paintings):
+            agreement, index = mapper.agreement(paintings, feature.expand(len(paintings), -1)).max(dim=0)
+            chosen.append(paintings[index])
+            agreements.append(agreement)
+    if not chosen:
+        return codes[:0]
+    return torch.stack(chosen)[torch.stack(agreements).argsort(descending=True, stable=True)]
 
 
 def _guide(

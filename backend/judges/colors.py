@@ -9,14 +9,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.datasets.procedural.materials import (
-    COLOR_WORDS,
-    COLORS,
-    PATTERN_WORDS,
-    PATTERNS,
-    patterned,
-)
+from backend.datasets.procedural.materials import COLORS, PATTERNS, patterned
 from backend.errors import DatasetError
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 NAMES = tuple(COLORS)
 NEARLY = 0.7

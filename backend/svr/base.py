@@ -11,7 +11,7 @@ come from `sample_codes` and `render`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,11 @@ class SvrModel(nn.Module, ABC):
     def encode_parts(self, tables: Tensor) -> Tensor:
         """Shape codes [B, C] of tables of parts [B, SLOTS, COLUMNS]; only where `spec.reads_parts`."""
         raise NotImplementedError
+
+    def repainted(self, code: Tensor, paints: Sequence[str]) -> Tensor:
+        """Codes [N, C] of the shape of a code [C] that show all the named colours and materials, each on
+        other parts; none where a model knows no parts, or the shape has too few."""
+        return code.new_zeros(0, len(code))
 
     @abstractmethod
     def field(self, codes: Tensor) -> Field:

@@ -6,6 +6,7 @@ crisp: legs are straight, tops are flat, holes are round (our choice; assembling
 old idea of the field). A point costs a few dozen operations per part and no network at all.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -16,7 +17,9 @@ from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_paints import clear_paints
+from backend.svr.parts_repaint import repainted
 from backend.svr.parts_skin import Skin
+from backend.svr.parts_table import table_of
 
 
 class PartsSvr(SvrModel):
@@ -46,6 +49,12 @@ class PartsSvr(SvrModel):
 
     def encode_parts(self, tables: Tensor) -> Tensor:
         return self.reader(tables)[0]
+
+    def repainted(self, code: Tensor, paints: Sequence[str]) -> Tensor:
+        table = table_of(clear_paints(self.decoder(code[None])))[0]
+        tables = repainted(table, paints)
+        # The difference, so that what a table does not hold of the code is kept.
+        return code + self.encode_parts(tables) - self.encode_parts(table[None])
 
     def field(self, codes: Tensor) -> PartsField:
         return PartsField(self.skin, clear_paints(self.decoder(codes)))

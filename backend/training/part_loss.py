@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.svr import parts_layout as layout
+from backend.svr.parts_table import of_kinds
 
 LENGTHS, CLASSES, COLORS = 6.0, 1.0, 2.0
 """Weights of errors in units of the cube, of cross entropies, and of colour errors."""
@@ -21,7 +22,7 @@ def part_loss(rows: Tensor, table: Tensor) -> dict[str, Tensor]:
     exists = table[..., layout.EXISTS]
     share = exists / exists.sum(1, keepdim=True).clamp_min(1) / len(table)  # [B, SLOTS]
     kind = table[..., layout.KIND]
-    used, round_kinds, outlined = (column.to(rows) for column in _of_kinds())
+    used, round_kinds, outlined = (column.to(rows) for column in of_kinds())
     error = (rows - table).abs()
     size = torch.maximum(
         table[..., layout.PARAMS][..., :3].amax(-1), table[..., layout.OUTLINE].abs().amax(-1)
@@ -51,12 +52,3 @@ def part_loss(rows: Tensor, table: Tensor) -> dict[str, Tensor]:
         "patterns": 0.5 * CLASSES * (looked * share).sum(),
         "colors": COLORS * (colors * share).sum(),
     }
-
-
-def _of_kinds() -> tuple[Tensor, Tensor, Tensor]:
-    """Of each kind: which params it uses [K, 4], whether it is round [K], whether it has an outline [K]."""
-    counts = torch.tensor([layout.PARAM_COUNTS[kind] for kind in layout.KINDS])
-    used = (torch.arange(4) < counts[:, None]).float()
-    round_kinds = torch.tensor([float(kind in layout.ROUND_KINDS) for kind in layout.KINDS])
-    outlined = torch.tensor([float(kind in ("prism", "lathe")) for kind in layout.KINDS])
-    return used, round_kinds, outlined

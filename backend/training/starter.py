@@ -127,7 +127,8 @@ class StarterSettings(Settings):
             augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.6, candidates=4, proposals=48, agreement_weight=2.0, pieces_weight=0.06
+            noise_scale=0.6, candidates=4, proposals=48, repaints=16, agreement_weight=2.0,
+            pieces_weight=0.06,
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip

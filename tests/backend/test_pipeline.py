@@ -1,7 +1,7 @@
 """The whole pipeline on the tiny bundle: determinism, best iterate, stopping, notices, refusals."""
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from backend.bundles import Bundle, load_bundle
 from backend.errors import BundleError, EmptyShapeError, ImageError, PromptError, SettingError
 from backend.events import Event, Notice, Preview, Progress
 from backend.image_input import read_image
-from backend.pipeline import Result, decode, generate, refine
+from backend.pipeline import Result, candidates, decode, generate, refine
 from backend.recipe import Recipe, change_settings
+from backend.svr.base import SvrModel
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
 
 
@@ -136,6 +138,25 @@ def test_the_mapper_is_told_what_the_svr_model_sees_in_an_image(
     with torch.no_grad():
         expected = bundle.svr.encode(read_image(path)[0])[0]
     assert torch.equal(told[1], expected)
+
+
+def test_shapes_painted_as_the_prompt_names_come_before_others(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def repainted(model: SvrModel, code: Tensor, paints: Sequence[str]) -> Tensor:
+        asked.append(tuple(paints))
+        return torch.stack([code, code + 1]) if len(asked) == 2 else code.new_zeros(0, len(code))
+
+    monkeypatch.setattr(type(bundle.svr), "repainted", repainted)
+    feature = bundle.clip.encode_text(["a red chair"])[0].detach()
+    plain = candidates(bundle, _recipe(prompt="a red chair"), feature)
+    assert not asked
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"repaints": 2}})
+    painted = candidates(bundle, _recipe(prompt="a red chair", settings=settings), feature)
+    assert asked == [("red",), ("red",)]
+    assert torch.equal(painted, torch.stack([plain[1], plain[0]]))
 
 
 def test_an_image_works_alone_and_with_a_prompt(bundle: Bundle, tmp_path: Path) -> None:

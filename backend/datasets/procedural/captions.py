@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from backend.datasets.procedural.categories import Sample
-from backend.datasets.procedural.materials import COLOR_WORDS, PATTERN_WORDS, Material
+from backend.datasets.procedural.materials import Material
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 _AFTER = ("with", "without", "on", "that", "and", "in", "lying", "supported", "for", "having")
 _OPENINGS = (

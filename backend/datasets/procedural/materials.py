@@ -11,44 +11,6 @@ import numpy as np
 from backend.named_colors import COLORS, TINTS, partner
 from backend.svr.parts_layout import PATTERNS as PATTERNS  # The index is what the compiled kernels see.
 
-COLOR_WORDS: dict[str, list[str]] = {
-    "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
-    "orange": ["orange", "tangerine", "bright orange"],
-    "yellow": ["yellow", "lemon yellow", "bright yellow", "canary"],
-    "green": ["green", "emerald", "dark green", "grass green", "olive"],
-    "blue": ["blue", "navy", "royal blue", "cobalt", "dark blue", "azure"],
-    "purple": ["purple", "violet", "lilac", "plum"],
-    "pink": ["pink", "rose", "magenta", "salmon pink"],
-    "brown": ["brown", "chocolate brown", "chestnut", "tan"],
-    "black": ["black", "jet black", "ebony", "dark"],
-    "white": ["white", "snow white", "ivory", "bright white"],
-    "gray": ["gray", "grey", "dark gray", "slate", "charcoal"],
-    "turquoise": ["turquoise", "teal", "cyan", "aqua"],
-    "beige": ["beige", "cream", "sand colored", "light brown"],
-}
-"""Words for each named colour, the plain word first."""
-
-PATTERN_WORDS: dict[str, list[str]] = {
-    "wood": ["wooden", "wood", "oak", "made of wood", "timber"],
-    "metal": ["metal", "metallic", "steel", "made of metal", "iron", "silver", "aluminium"],
-    "gold": ["golden", "gold", "gilded", "made of gold"],
-    "marble": ["marble", "made of marble", "stone"],
-    "glass": ["glass", "made of glass", "transparent"],
-    "leather": ["leather", "made of leather"],
-    "fabric": ["fabric", "cloth", "upholstered", "textile", "woven"],
-    "concrete": ["concrete", "made of concrete", "cement"],
-    "brick": ["brick", "made of bricks", "brick patterned"],
-    "rust": ["rusty", "rusted", "corroded"],
-    "leaf": ["leafy", "covered in leaves", "leaf covered"],
-    "zebra": ["zebra", "zebra striped", "zebra patterned"],
-    "checker": ["checkered", "checkerboard", "chequered"],
-    "stripes": ["striped", "with stripes", "stripy"],
-    "dots": ["polka dot", "with polka dots", "dotted", "spotted"],
-    "flame": ["flaming", "burning", "on fire", "fiery"],
-    "ice": ["icy", "frozen", "made of ice"],
-}
-"""Adjectives and phrases for each pattern, the plain word first."""
-
 _TWO_COLORED = ("checker", "stripes", "dots")
 _SCALES = {"checker": 0.13, "stripes": 0.14, "dots": 0.16, "zebra": 0.16, "brick": 0.14, "fabric": 0.07}
 

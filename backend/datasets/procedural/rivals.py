@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.datasets.procedural.captions import articled, stands_after
 from backend.datasets.procedural.categories import CATEGORIES
-from backend.datasets.procedural.materials import COLOR_WORDS, PATTERN_WORDS
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 _LONGEST = 6
 """Words of the longest phrase that is looked for."""

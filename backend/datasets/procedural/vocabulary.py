@@ -2,7 +2,7 @@
 
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.draw import Category
-from backend.datasets.procedural.materials import COLOR_WORDS, PATTERN_WORDS
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 _HEAD = """# Vocabulary
 

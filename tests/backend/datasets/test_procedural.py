@@ -5,12 +5,13 @@ import pytest
 
 from backend.datasets.procedural.captions import describe, plain_prompt
 from backend.datasets.procedural.categories import CATEGORIES, make
-from backend.datasets.procedural.materials import COLOR_WORDS, COLORS, PATTERN_WORDS, PATTERNS, plain
+from backend.datasets.procedural.materials import COLORS, PATTERNS, plain
 from backend.datasets.procedural.prompts import claims, colorless_prompts, held_out_prompts
 from backend.datasets.procedural.shape import FIT, Shape
 from backend.datasets.procedural.views import label, occupancy_grid, render, sample_points, world_matrix
 from backend.datasets.procedural.vocabulary import vocabulary_page
 from backend.judges.structure import connected_share
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 PAPER_CATEGORIES = (
     "airplane", "bench", "cabinet", "car", "chair", "display", "lamp", "loudspeaker", "rifle", "sofa",

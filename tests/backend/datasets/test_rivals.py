@@ -5,8 +5,8 @@ import pytest
 
 from backend.datasets.procedural.captions import describe
 from backend.datasets.procedural.corpus import CorpusSettings, sample_of
-from backend.datasets.procedural.materials import COLOR_WORDS, PATTERN_WORDS
 from backend.datasets.procedural.rivals import altered
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 LOOKS = {
     word: name for table in (COLOR_WORDS, PATTERN_WORDS) for name, words in table.items() for word in words

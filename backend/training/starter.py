@@ -1,5 +1,5 @@
 """Training of the starter bundle, from nothing: corpora, code space, small CLIP (images and words together,
-then words alone), SVR model, mapper, export.
+then words alone, then shapes in other paints), SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.
@@ -53,6 +53,7 @@ from backend.training.loop import LoopSettings, Step, load_weights, run_loop
 from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, code_weights, codes_of
 from backend.training.part_images import ImageCodeLoss
 from backend.training.reconstruct import point_iou
+from backend.training.repaint_loss import RepaintLoss
 from backend.training.words import CaptionedShapes, TextStudent, WordsLoss
 from backend.word_tokenizer import WordTokenizer
 
@@ -103,6 +104,9 @@ class StarterSettings(Settings):
     )
     words: LoopSettings = LoopSettings(
         steps=3000, batch=512, learning_rate=1e-3, weight_decay=0.02, average=0.998
+    )
+    tower: LoopSettings = LoopSettings(
+        steps=2500, batch=192, learning_rate=5e-4, weight_decay=0.02, average=0.998
     )
     svr: LoopSettings = LoopSettings(
         steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
@@ -186,6 +190,20 @@ def train_words(settings: StarterSettings, folder: Path, start: Bundle | None = 
     yield from run_loop("words", student, loss, settings.words, folder)
     student.clip.forget_texts()
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
+
+
+def train_tower(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the shape tower on from that of the words, beside fixed texts; yields steps."""
+    described = _described(settings, folder)
+    student, _ = _taught(settings, folder)
+    tower, svr = student.shape_tower, new_svr()
+    load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    tables = open_corpus(folder / "described").parts
+    scale = float(student.clip.model.logit_scale.detach().exp())
+    loss = RepaintLoss(
+        tower, svr, tables, described.codes, described.texts, min(scale, 100.0), settings.tower.batch
+    )
+    yield from run_loop("tower", tower, loss, settings.tower, folder)
 
 
 def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
@@ -323,7 +341,7 @@ def _new_flow(
     settings: StarterSettings, folder: Path, encoded: Encoded, described: Encoded,
     start: Bundle | None = None,
 ) -> FlowMapper:  # fmt: skip
-    """An untrained flow, or a bundle's, with the shape tower of the words, which is not trained further."""
+    """An untrained flow, or a bundle's, with the trained shape tower, which is not trained further."""
     seed, bank = settings.flow.seed, settings.bank
     if start is None:
         mapper = new_flow(
@@ -331,7 +349,7 @@ def _new_flow(
         )
     else:
         mapper = adapted_flow(start.mapper, encoded, seed=seed, bank=bank, guidance=FLOW["guidance"])
-    mapper.tower.load_state_dict(_taught(settings, folder)[0].shape_tower.state_dict())
+    load_weights(folder / "tower.pt", mapper.tower)
     mapper.tower.requires_grad_(False)
     return mapper
 

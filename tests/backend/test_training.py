@@ -23,6 +23,7 @@ from backend.training.starter import (
     record_part,
     train_clip,
     train_codes,
+    train_tower,
     train_words,
     trained_clip,
 )
@@ -158,7 +159,7 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
     """The shipped weights fit although the corpus at hand has other words; CLIP makes a step, its words one
-    more from CLIP's, and one from the bundle's."""
+    more from CLIP's, and one from the bundle's; the shape tower follows."""
     (tmp_path / "corpus").symlink_to(corpus_folder)
     (tmp_path / "described").symlink_to(corpus_folder)
     (tmp_path / "test").symlink_to(corpus_folder)
@@ -169,6 +170,7 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         clip=settings.clip.replace(**one),
         codes=settings.codes.replace(**one),
         words=settings.words.replace(**one),
+        tower=settings.tower.replace(**one),
     )
     list(train_codes(settings, tmp_path, shipped))
     list(train_clip(settings, tmp_path, shipped))
@@ -176,7 +178,9 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         list(train_words(settings, tmp_path, start))
         clip, step = trained_clip(settings, tmp_path)
         assert step == 1
-        (tmp_path / "words.pt").unlink()
+        list(train_tower(settings, tmp_path))
+        for name in ("words.pt", "tower.pt"):
+            (tmp_path / name).unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words
     for seconds in (2.0, 3.0):
         record_part(tmp_path, "clip", settings, seconds, shipped)

@@ -21,6 +21,10 @@ from backend.svr.parts_repaint import repainted
 from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
 
+_REPAINT_ROUNDS = 3
+"""Corrections of a repainted code by what it decodes to: one leaves half of the paintings unsaid, three a
+sixth."""
+
 
 class PartsSvr(SvrModel):
     """Image [B, 3, S, S] -> code [B, C] -> rows of parts [B, SLOTS, COLUMNS] -> occupancy and colour.
@@ -51,10 +55,18 @@ class PartsSvr(SvrModel):
         return self.reader(tables)[0]
 
     def repainted(self, code: Tensor, paints: Sequence[str]) -> Tensor:
-        table = table_of(clear_paints(self.decoder(code[None])))[0]
-        tables = repainted(table, paints)
-        # The difference, so that what a table does not hold of the code is kept.
-        return code + self.encode_parts(tables) - self.encode_parts(table[None])
+        said = self._said(code[None])
+        tables = repainted(said[0], paints)
+        goals, codes = self.encode_parts(tables), code.expand(len(tables), -1)
+        # Differences, so that what a table does not hold of the code is kept.
+        for _ in range(_REPAINT_ROUNDS):
+            codes = codes + goals - self.encode_parts(said)
+            said = self._said(codes)
+        return codes
+
+    def _said(self, codes: Tensor) -> Tensor:
+        """The tables of parts [B, SLOTS, COLUMNS] that codes [B, C] mean."""
+        return table_of(clear_paints(self.decoder(codes)))
 
     def field(self, codes: Tensor) -> PartsField:
         return PartsField(self.skin, clear_paints(self.decoder(codes)))

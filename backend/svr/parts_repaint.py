@@ -14,8 +14,10 @@ from backend.named_colors import COLORS, TINTS
 from backend.svr import parts_layout as layout
 from backend.svr.parts_table import USUAL_SCALE
 
-_ONE_PAINT = 0.15
+ONE_PAINT = 0.15
 """Greatest distance in sRGB of colours that count as one paint."""
+PAINT = slice(layout.PATTERN.start, layout.COLUMNS)
+"""Columns of a part's material."""
 MOST_GROUPS = 7
 """Paints of a shape that are exchanged, those on the most parts."""
 MOST_PAINTS = 3
@@ -48,10 +50,23 @@ def paint_groups(table: Tensor) -> list[list[int]]:
     groups = []
     while left:
         first = left[0]
-        near = (color - color[first]).norm(dim=-1) < _ONE_PAINT
+        near = (color - color[first]).norm(dim=-1) < ONE_PAINT
         groups.append([i for i in left if pattern[i] == pattern[first] and near[i]])
         left = [i for i in left if i not in groups[-1]]
     return groups
+
+
+def paint_columns(name: str) -> Tensor:
+    """What the columns PAINT say of a plain named colour, or of a material in its first tint."""
+    row = torch.zeros(layout.COLUMNS)
+    if name in COLORS:
+        pattern, main, second = "plain", COLORS[name], COLORS[name]
+    else:
+        pattern, main, second = name, TINTS[name][0][0], TINTS[name][1][0]
+    row[layout.PATTERN.start + layout.PATTERNS.index(pattern)] = 1
+    row[layout.COLOR_A], row[layout.COLOR_B] = torch.tensor(main), torch.tensor(second)
+    row[layout.SCALE] = USUAL_SCALE
+    return row[PAINT]
 
 
 def _pattern_of(table: Tensor, group: list[int]) -> str:
@@ -73,15 +88,7 @@ def _shows(table: Tensor, group: list[int], paint: str) -> bool:
 def _paint(table: Tensor, group: list[int], paint: str) -> None:
     """Put a paint on parts of a table, in place: a colour leaves stripes as they are, a material is new."""
     pattern = _pattern_of(table, group)
-    if paint in COLORS:
-        main = second = COLORS[paint]
-        if not _takes_colors(pattern):
-            pattern = "plain"
+    if paint in COLORS and pattern != "plain" and _takes_colors(pattern):
+        table[group, layout.COLOR_A] = table.new_tensor(COLORS[paint])
     else:
-        pattern, main, second = paint, TINTS[paint][0][0], TINTS[paint][1][0]
-    if paint in TINTS or pattern == "plain":
-        table[group, layout.COLOR_B] = table.new_tensor(second)
-        table[group, layout.SCALE] = USUAL_SCALE
-    table[group, layout.COLOR_A] = table.new_tensor(main)
-    table[group, layout.PATTERN] = 0
-    table[group, layout.PATTERN.start + layout.PATTERNS.index(pattern)] = 1
+        table[group, PAINT] = paint_columns(paint).to(table)

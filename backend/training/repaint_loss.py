@@ -14,16 +14,12 @@ from backend.named_colors import COLORS, TINTS
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
-from backend.svr.parts_table import USUAL_SCALE
+from backend.svr.parts_repaint import ONE_PAINT, PAINT, paint_columns
 
 OTHERWISE = 6
 """Other paintings per shape, a third each: another paint, two paints exchanged, one paint on both."""
-_ONE_PAINT = 0.15
-"""Greatest distance in sRGB of colours that count as one paint."""
 _SAME_TEXT = 0.999
 """Cosine from which two texts are one."""
-_PAINT = slice(layout.PATTERN.start, layout.COLUMNS)
-"""All columns of a material."""
 
 
 class RepaintLoss:
@@ -69,10 +65,10 @@ def painted_otherwise(tables: Tensor, way: int, generator: torch.Generator) -> T
     exists = tables[..., layout.EXISTS]
     first, second = torch.multinomial(exists, 2, replacement=True, generator=generator).T
     each = torch.arange(len(tables))
-    paints = tables[..., _PAINT]
+    paints = tables[..., PAINT]
     in_first, in_second = _sharing(tables, first), _sharing(tables, second)
     if way == 0:
-        known = _known_paints()
+        known = torch.stack([paint_columns(name) for name in (*COLORS, *TINTS)])
         new = known[torch.randint(len(known), (len(tables),), generator=generator)]
         paints = torch.where(in_first[..., None], new[:, None], paints)
     else:
@@ -81,24 +77,12 @@ def painted_otherwise(tables: Tensor, way: int, generator: torch.Generator) -> T
         on_second = (in_second & apart)[..., None]
         swapped = torch.where(on_first, paints[each, second][:, None], paints)
         paints = torch.where(on_second, paints[each, first][:, None], swapped)
-    return torch.cat([tables[..., : _PAINT.start], paints], -1)
+    return torch.cat([tables[..., : PAINT.start], paints], -1)
 
 
 def _sharing(tables: Tensor, part: Tensor) -> Tensor:
     """Which parts [B, SLOTS] have the pattern and nearly the colour of a part [B]."""
     own = tables[torch.arange(len(tables)), part][:, None]
     pattern = (tables[..., layout.PATTERN] == own[..., layout.PATTERN]).all(-1)
-    near = (tables[..., layout.COLOR_A] - own[..., layout.COLOR_A]).norm(dim=-1) < _ONE_PAINT
+    near = (tables[..., layout.COLOR_A] - own[..., layout.COLOR_A]).norm(dim=-1) < ONE_PAINT
     return pattern & near & (tables[..., layout.EXISTS] > 0)
-
-
-def _known_paints() -> Tensor:
-    """Material columns [P, ...] of every named colour, plain, and of every material with its own colours."""
-    paints = [("plain", rgb, rgb) for rgb in COLORS.values()]
-    paints += [(name, mains[0], seconds[0]) for name, (mains, seconds) in TINTS.items()]
-    columns = torch.zeros(len(paints), layout.COLUMNS)
-    for row, (pattern, main, second) in zip(columns, paints, strict=True):
-        row[layout.PATTERN.start + layout.PATTERNS.index(pattern)] = 1
-        row[layout.COLOR_A], row[layout.COLOR_B] = torch.tensor(main), torch.tensor(second)
-        row[layout.SCALE] = USUAL_SCALE
-    return columns[:, _PAINT]

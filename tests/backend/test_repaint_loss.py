@@ -12,10 +12,9 @@ from backend.datasets.procedural.part_tables import part_table
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
+from backend.svr.parts_repaint import PAINT
 from backend.training.loop import LoopSettings, run_loop
 from backend.training.repaint_loss import RepaintLoss, painted_otherwise
-
-PAINT = slice(layout.PATTERN.start, layout.COLUMNS)
 
 
 def _pair(first: tuple[float, float, float], second: tuple[float, float, float], count: int) -> Tensor:

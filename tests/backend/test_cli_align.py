@@ -228,6 +228,10 @@ def test_sizes_of_the_images_and_settings_of_the_bundle() -> None:
     assert pipeline_settings(source, "flow", 0.3).stage2.target == "code", "a flow is not tuned itself"
     kept = pipeline_settings(source, "regressor", 0.3)
     assert kept == replace(mapper_tuned, mapper=MapperSettings(candidates=2, noise_scale=0.3))
+    shipped = load_bundle("starter").record
+    assert shipped.settings.mapper.repaints > 0
+    for mapper in ("flow", "regressor"):
+        assert pipeline_settings(shipped, mapper, 0.3).mapper.repaints == 0, "no tower that knows paints"
 
 
 def test_openai_weights_get_their_activation() -> None:

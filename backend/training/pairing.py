@@ -325,8 +325,8 @@ def new_regressor(svr_kind: str, feature_size: int, code_size: int, *, seed: int
 
 
 def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> PipelineSettings:
-    """The source bundle's settings with those that hang on the mapper's kind made to fit. Paints are not tried:
-    only the starter's shape tower was taught to choose among them."""
+    """The source bundle's settings with those that hang on the mapper's kind made to fit. Paints are not
+    tried: only the starter's shape tower was taught to choose among them."""
     settings, ours = source.settings, StarterSettings().pipeline
     settings = settings.replace(mapper=settings.mapper.replace(repaints=0))
     if mapper == "regressor":  # the mean of many shapes has no surface worth holding

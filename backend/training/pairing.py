@@ -327,8 +327,8 @@ def new_regressor(svr_kind: str, feature_size: int, code_size: int, *, seed: int
 def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> PipelineSettings:
     """The source bundle's settings with those that hang on the mapper's kind made to fit. Paints are not
     tried: only the starter's shape tower was taught to choose among them."""
-    settings, ours = source.settings, StarterSettings().pipeline
-    settings = settings.replace(mapper=settings.mapper.replace(repaints=0))
+    both = (source.settings, StarterSettings().pipeline)
+    settings, ours = (own.replace(mapper=own.mapper.replace(repaints=0)) for own in both)
     if mapper == "regressor":  # the mean of many shapes has no surface worth holding
         return settings.replace(
             mapper=settings.mapper.replace(noise_scale=noise_scale),
@@ -344,7 +344,7 @@ def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> 
             drift_weight=ours.stage2.drift_weight,
             surface_weight=ours.stage2.surface_weight,
         )
-    return settings.replace(mapper=ours.mapper.replace(repaints=0), stage2=stage2)
+    return settings.replace(mapper=ours.mapper, stage2=stage2)
 
 
 def run_pairing(pairing: Pairing, show: Callable[[str, Iterator, int], None]) -> None:

@@ -17,7 +17,7 @@ from backend.mapper import Mapper
 from backend.shape_tower import ShapeTower
 from backend.whitening import Whitening
 
-NEAR_START = 0.5
+NEAR_START = 0.65
 """Where the flow starts from a code that is known, such as that of an image."""
 SETTLED = 0.4
 """Last share of the flow that the middle of a blend goes through."""

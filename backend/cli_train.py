@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 ON_DATA = ("svr", "align", "clip")
 """What is trained on a data set, by a configuration."""
-PARTS = ("corpus", "codes", "clip", "words", "tower", "svr", "flow", "regressor", "export")
-"""The parts of the starter, in order; clip and svr need only corpus and codes, and may run side by side."""
+PARTS = ("corpus", "codes", "decoder", "clip", "words", "tower", "svr", "flow", "regressor", "export")
+"""The parts of the starter, in order; decoder, clip and svr need only corpus and codes, and may run side by
+side."""
 _LINE_SECONDS = 15.0
 
 

@@ -155,6 +155,9 @@ class MapperSettings(Settings):
     repaints: int = bounded(0, 0, 4096)
     """Of the proposals that agree best, those whose parts are tried in the colours and materials that the
     prompt names; models without parts try none."""
+    silhouette_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Of proposals for an image: weight of their silhouettes' overlap with the object's, beside the agreement
+    with the feature; 0 asks no silhouettes."""
     agreement_weight: float = bounded(0.0, 0.0, 1000.0)
     """Ranking: weight of the agreement of code and feature, as the mapper's shape tower sees it."""
     uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)

@@ -39,8 +39,16 @@ class SlimResNet(nn.Module):
         self.trunk = nn.Sequential(*stages)
         side = image_size // 16
         self.squeeze = nn.Conv2d(inputs, 4 * width, 1)
-        self.fc = nn.Linear(4 * width * side * side, code_size)
+        self.feature_size = 4 * width * side * side
+        self.fc = nn.Linear(self.feature_size, code_size)
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the code is read from, [B, feature_size]."""
+        return F.relu(self.squeeze(self.trunk((images - 0.5) / 0.25))).flatten(1)
+
+    def code(self, features: Tensor) -> Tensor:
+        """[B, code_size]"""
+        return self.fc(features)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.squeeze(self.trunk((images - 0.5) / 0.25))
-        return self.fc(F.relu(x).flatten(1))
+        return self.code(self.features(images))

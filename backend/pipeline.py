@@ -35,6 +35,7 @@ from backend.paint_words import paints_named
 from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
+from backend.silhouettes import silhouette_overlaps
 from backend.text_guidance import guide
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,16 @@ class Result:
     notices: tuple[Notice, ...] = ()
     stopped: bool = False
     """The user asked to stop early; this is the best until then."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image, and what the SVR model sees in it."""
+
+    image: Tensor
+    """[1, 3, S, S] in [0, 1]."""
+    code: Tensor
+    """[C]"""
 
 
 @dataclass
@@ -191,9 +202,9 @@ def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
 
 
 @memory_guard("for reading the prompt")
-def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Tensor | None]:
+def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Seen | None]:
     """The recipe completed, the unit feature [F] of prompt or image, or the mean direction of both, and the
-    SVR model's code [C] of the image, if there is one and the model reads images."""
+    image, if there is one and the SVR model reads images."""
     if recipe.bundle_sha256 and recipe.bundle_sha256 != bundle.sha256:
         raise BundleError(
             f"The recipe was made with another version of the bundle {recipe.bundle}.",
@@ -222,10 +233,11 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Tensor | N
         if recipe.image_sha256 and recipe.image_sha256 != sha256:
             raise ImageError(f"{recipe.image} is not the image of the recipe.", remedy="Restore the image.")
         filled["image_sha256"] = sha256
+        image = image.to(bundle.device)
         with torch.no_grad():
-            features.append(bundle.clip.encode_image(image.to(bundle.device))[0])
+            features.append(bundle.clip.encode_image(image)[0])
             if bundle.spec.has_encoder:
-                seen = bundle.svr.encode(image.to(bundle.device))[0]
+                seen = Seen(image, bundle.svr.encode(image)[0])
     return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1), seen
 
 
@@ -253,7 +265,7 @@ def _propose(
     bundle: Bundle,
     recipe: Recipe,
     feature: Tensor,
-    seen: Tensor | None,
+    seen: Seen | None,
     judge: Callable[[Tensor], Score],
     record: _Record,
     stop: Callable[[], bool],
@@ -268,7 +280,7 @@ def _propose(
         record.candidates.append(score.total)
         if best is None or score.total > best[0].total:
             best = (score, code)
-        yield Progress("propose", index + 1, count, best[0].clip)
+        yield Progress("propose", index + 1, len(codes), best[0].clip)
         if stop():
             record.stopped = True
             break
@@ -279,23 +291,34 @@ def _propose(
 
 
 @torch.no_grad()
-def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Tensor | None = None) -> Tensor:
+def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Seen | None = None) -> Tensor:
     """Codes [N, C] for a unit feature [F], those that the mapper finds to agree best with it first.
 
-    seen: the code [C] of an image, to stay near to.
+    seen: an image to stay near to; where silhouettes tell which proposal it shows, and no prompt asks for
+    more, this is the only one.
     """
     mapper, settings = _mapper_of(bundle), recipe.settings.mapper
     asked = feature.expand(max(settings.candidates, settings.proposals), -1)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    diversity = min(1.0, recipe.diversity * settings.noise_scale)
     codes = mapper.propose(
-        asked,
-        generator=torch.Generator().manual_seed(recipe.seed),
-        diversity=min(1.0, recipe.diversity * settings.noise_scale),
-        near=seen,
+        asked, generator=generator, diversity=diversity, near=seen.code if seen else None
     )
+    if seen and settings.silhouette_weight:
+        free = mapper.propose(asked, generator=generator, diversity=diversity)
+        codes = torch.cat([codes, free])
+    agreement = mapper.agreement(codes, feature.expand(len(codes), -1))
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
-    order = mapper.agreement(codes, asked).argsort(descending=True, stable=True)
-    painted = _painted(bundle, recipe, feature, codes[order[: settings.repaints]])
-    return torch.cat([painted, codes[order]])[: settings.candidates]
+    codes = codes[agreement.argsort(descending=True, stable=True)][: len(asked)]
+    count = settings.candidates
+    if seen and settings.silhouette_weight:
+        overlaps = silhouette_overlaps(bundle.svr, codes, seen.image)
+        if overlaps is not None:
+            rank = mapper.agreement(codes, asked) + settings.silhouette_weight * overlaps
+            codes = codes[rank.argsort(descending=True, stable=True)]
+            count = count if recipe.prompt else 1
+    painted = _painted(bundle, recipe, feature, codes[: settings.repaints])
+    return torch.cat([painted, codes])[:count]
 
 
 def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:

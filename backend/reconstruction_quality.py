@@ -9,7 +9,7 @@ from backend.bundles import Bundle
 from backend.datasets.procedural.categories import CATEGORIES, make
 from backend.datasets.procedural.views import occupancy_grid, render, world_matrix
 from backend.judges.solid import overlap
-from backend.pipeline import candidates
+from backend.pipeline import Seen, candidates
 from backend.recipe import Recipe
 from backend.starter_suite import Figure
 
@@ -54,7 +54,7 @@ def image_figures(bundle: Bundle, per_category: int, *, seed: int = 0) -> Genera
 def image_code(bundle: Bundle, image: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
     """The first code [C] that a bundle proposes for an image [1, 3, S, S]."""
     recipe = Recipe(seed=seed, settings=bundle.settings)
-    feature, seen = bundle.clip.encode_image(image)[0], bundle.svr.encode(image)[0]
+    feature, seen = bundle.clip.encode_image(image)[0], Seen(image, bundle.svr.encode(image)[0])
     if bundle.mapper is None:
-        return seen
+        return seen.code
     return candidates(bundle, recipe, feature, seen)[0]

@@ -103,6 +103,10 @@ class SvrModel(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tensor:
         """Shape codes [B, C] of images [B, 3, H, W] in [0, 1]."""
 
+    def camera_of(self, image: Tensor) -> "Cameras | None":
+        """The camera that an image [1, 3, H, W] was probably taken with; None where a model cannot tell."""
+        return None
+
     def encode_parts(self, tables: Tensor) -> Tensor:
         """Shape codes [B, C] of tables of parts [B, SLOTS, COLUMNS]; only where `spec.reads_parts`."""
         raise NotImplementedError

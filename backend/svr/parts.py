@@ -12,6 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.cameras import Cameras
 from backend.image_encoder import SlimResNet
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
@@ -20,6 +21,7 @@ from backend.svr.parts_paints import clear_paints
 from backend.svr.parts_repaint import repainted
 from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
+from backend.view_head import ViewHead
 
 _REPAINT_ROUNDS = 3
 """Corrections of a repainted code by what it decodes to: one leaves half of the paintings unsaid, three a
@@ -29,27 +31,38 @@ sixth."""
 class PartsSvr(SvrModel):
     """Image [B, 3, S, S] -> code [B, C] -> rows of parts [B, SLOTS, COLUMNS] -> occupancy and colour.
 
-    `width` scales the encoder, `hidden` and `blocks` the decoder.
+    `width` scales the encoder, `hidden` and `blocks` the decoder. `azimuths` is the number of directions
+    among which the encoder tells where an image was taken from; 0 tells none.
     """
 
     def __init__(self, *, code_size: int = 128, image_size: int = 64, width: int = 32, hidden: int = 640,
-                 blocks: int = 4) -> None:  # fmt: skip
+                 blocks: int = 4, azimuths: int = 0) -> None:  # fmt: skip
         super().__init__()
         self._architecture = {
             "code_size": code_size, "image_size": image_size, "width": width, "hidden": hidden,
-            "blocks": blocks,
+            "blocks": blocks, "azimuths": azimuths,
         }  # fmt: skip
         self.spec = SvrSpec("parts", code_size, image_size, reads_parts=True)
         self.encoder = SlimResNet(code_size, image_size, width)
+        self.viewer = ViewHead(self.encoder.feature_size, azimuths) if azimuths else None
         self.reader = PartReader(code_size, hidden)
         self.decoder = PartDecoder(code_size, hidden, blocks)
         self.skin = Skin()
 
     def encode(self, images: Tensor) -> Tensor:
+        return self.encoder.code(self.features(images))
+
+    def camera_of(self, image: Tensor) -> Cameras | None:
+        if self.viewer is None:
+            return None
+        return self.viewer.cameras(self.features(image))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What codes and cameras are read from [B, D], of images [B, 3, H, W] in [0, 1]."""
         size = (self.spec.image_size, self.spec.image_size)
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-        return self.encoder(images)
+        return self.encoder.features(images)
 
     def encode_parts(self, tables: Tensor) -> Tensor:
         return self.reader(tables)[0]

@@ -18,6 +18,8 @@ from backend.whitening import Whitening
 
 KL_WEIGHT = 4e-3
 """Weight of the divergence from the unit normal distribution, summed over a code."""
+SHARE_OF_NOISE = 0.5
+"""Of a code's uncertainty, what the decoder meets when it is trained alone."""
 _TELLING = 0.3
 """Uncertainty of a whitened dimension, in deviations of its values, below which more is of little use."""
 
@@ -40,13 +42,38 @@ class AutoencoderLoss:
         self._batch = batch
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(self._tables), (self._batch,), generator=generator).sort().values
-        table = torch.from_numpy(self._tables[rows.numpy()].astype(np.float32))
+        table = _drawn(self._tables, self._batch, generator)
         mean, log_deviation = self._model.encoder(table)
         noise = torch.randn(mean.shape, generator=generator)
         losses = part_loss(self._model.decoder(mean + log_deviation.exp() * noise), table)
         divergence = 0.5 * (mean.square() + (2 * log_deviation).exp() - 1) - log_deviation
         return {**losses, "divergence": KL_WEIGHT * divergence.sum(-1).mean()}
+
+
+class DecoderLoss:
+    """Loss of a step of the decoder alone, on codes that stay as they are, over random rows of `tables`.
+
+    Codes are nearer to what the reader says than in `AutoencoderLoss`: what they tell of a shape is spread
+    finely, and a decoder that met them under all their noise would say the mean of what is near.
+    """
+
+    def __init__(self, model: PartAutoencoder, tables: np.ndarray, batch: int) -> None:
+        self._model = model
+        self._tables = tables
+        self._batch = batch
+        model.encoder.requires_grad_(False)
+
+    def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        table = _drawn(self._tables, self._batch, generator)
+        mean, log_deviation = self._model.encoder(table)
+        noise = SHARE_OF_NOISE * torch.randn(mean.shape, generator=generator)
+        return part_loss(self._model.decoder(mean + log_deviation.exp() * noise), table)
+
+
+def _drawn(tables: np.ndarray, count: int, generator: torch.Generator) -> Tensor:
+    """Random tables [count, SLOTS, COLUMNS], in the order of the file that they lie in."""
+    rows = torch.randint(len(tables), (count,), generator=generator).sort().values
+    return torch.from_numpy(tables[rows.numpy()].astype(np.float32))
 
 
 def codes_of(svr: PartsSvr, tables: np.ndarray, cache: Path) -> Tensor:

@@ -12,6 +12,7 @@ from backend.svr.parts_field import PartsField
 from backend.svr.parts_skin import Skin
 from backend.training.part_loss import part_loss
 from backend.training.reconstruct import image_batch
+from backend.view_head import view_loss
 
 CODE_WEIGHT = 0.02
 """Weight of the squared error of a code, summed over it, beside the parts that it decodes to."""
@@ -19,6 +20,8 @@ VOLUME_WEIGHT = 3.0
 """Weight of what is inside and outside, beside the parts."""
 VOLUME_SHAPES = 12
 """Shapes of a batch whose volume is compared: asking a field costs more than all else of a step."""
+VIEW_WEIGHT = 0.5
+"""Weight of telling where an image was taken from."""
 _POINTS, _NEAR = 1500, 400
 """Points drawn in the cube, and those nearest to the true surface that are compared."""
 _SPREAD = 3.0
@@ -39,6 +42,8 @@ class ImageCodeLoss:
         self._precision = precision
         model.requires_grad_(False)
         model.encoder.requires_grad_(True)
+        if model.viewer is not None:
+            model.viewer.requires_grad_(True)
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
@@ -46,17 +51,22 @@ class ImageCodeLoss:
         views = rng.integers(self._corpus.settings.views, size=len(shapes))
         images = image_batch(self._corpus, shapes, views)
         with autocast(images.device, self._precision):
-            codes = self._model.encode(images).float()
+            features = self._model.features(images)
+            codes = self._model.encoder.code(features).float()
         table = torch.from_numpy(self._corpus.parts[shapes].astype(np.float32))
         error = F.mse_loss(codes, self._codes[shapes]) * codes.shape[-1]
         rows = self._model.decoder(codes)
         asked = torch.randperm(len(rows), generator=generator)[:VOLUME_SHAPES]
         volume = volume_loss(self._model.skin, rows[asked], table[asked], generator)
-        return {
+        losses = {
             "code": CODE_WEIGHT * error,
             **part_loss(rows, table),
             "volume": VOLUME_WEIGHT * volume,
         }
+        if self._model.viewer is not None:
+            cameras = torch.from_numpy(self._corpus.cameras[shapes, views])
+            losses["view"] = VIEW_WEIGHT * view_loss(self._model.viewer(features.float()), cameras)
+        return losses
 
 
 def volume_loss(skin: Skin, rows: Tensor, tables: Tensor, generator: torch.Generator) -> Tensor:

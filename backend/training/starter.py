@@ -1,5 +1,5 @@
-"""Training of the starter bundle, from nothing: corpora, code space, small CLIP (images and words together,
-then words alone, then shapes in other paints), SVR model, mapper, export.
+"""Training of the starter bundle, from nothing: corpora, code space and its decoder, small CLIP (images and
+words together, then words alone, then shapes in other paints), SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.
@@ -50,7 +50,13 @@ from backend.training.align import (
 )
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
-from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, code_weights, codes_of
+from backend.training.part_codes import (
+    AutoencoderLoss,
+    DecoderLoss,
+    PartAutoencoder,
+    code_weights,
+    codes_of,
+)
 from backend.training.part_images import ImageCodeLoss
 from backend.training.reconstruct import point_iou
 from backend.training.repaint_loss import RepaintLoss
@@ -73,6 +79,8 @@ VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
 FLOW = {"hidden": 512, "blocks": 6, "neighbours": 48, "start": 0.55, "guidance": 2.0}
 """Width and residual blocks of the flow, how it uses its bank, and how far it is guided."""
+AZIMUTHS = 32
+"""Directions among which the image encoder tells where an image was taken from."""
 WEIGHED = 8192
 """Shapes that say how much each dimension of a code matters."""
 EXAMPLES = 800
@@ -99,6 +107,10 @@ class StarterSettings(Settings):
     codes: LoopSettings = LoopSettings(
         steps=10_000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
     )
+    decoder: LoopSettings = LoopSettings(
+        steps=24_000, batch=256, learning_rate=7e-4, weight_decay=0.01, average=0.999, final_rate=0.01
+    )
+    """The decoder alone, once the codes are what they are."""
     clip: LoopSettings = LoopSettings(
         steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
     )
@@ -131,8 +143,8 @@ class StarterSettings(Settings):
             augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.6, candidates=4, proposals=48, repaints=16, agreement_weight=2.0,
-            pieces_weight=0.06,
+            noise_scale=0.6, candidates=4, proposals=48, repaints=16, silhouette_weight=2.0,
+            agreement_weight=2.0, pieces_weight=0.06,
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
     )  # fmt: skip
@@ -153,6 +165,14 @@ def train_codes(settings: StarterSettings, folder: Path, start: Bundle | None = 
         coder = PartAutoencoder(start.svr).requires_grad_(True)
     loss = AutoencoderLoss(coder, open_corpus(folder / "described").parts, settings.codes.batch)
     yield from run_loop("codes", coder, loss, settings.codes, folder)
+
+
+def train_decoder(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the decoder on beside codes that stay as they are; yields steps."""
+    coder = PartAutoencoder(new_svr())
+    load_weights(folder / "codes.pt", coder)
+    loss = DecoderLoss(coder, open_corpus(folder / "described").parts, settings.decoder.batch)
+    yield from run_loop("decoder", coder, loss, settings.decoder, folder)
 
 
 def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
@@ -197,7 +217,7 @@ def train_tower(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     described = _described(settings, folder)
     student, _ = _taught(settings, folder)
     tower, svr = student.shape_tower, new_svr()
-    load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    _load_coder(folder, svr)
     tables = open_corpus(folder / "described").parts
     scale = float(student.clip.model.logit_scale.detach().exp())
     loss = RepaintLoss(
@@ -213,7 +233,9 @@ def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = No
     model = new_svr().to(memory_format=torch.channels_last)
     if start is not None:
         model.encoder.load_state_dict(start.svr.encoder.state_dict())
-    load_weights(folder / "codes.pt", PartAutoencoder(model))
+        if start.svr.viewer is not None:
+            model.viewer.load_state_dict(start.svr.viewer.state_dict())
+    _load_coder(folder, model)
     loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
@@ -224,7 +246,7 @@ def train_flow(settings: StarterSettings, folder: Path, start: Bundle | None = N
     encoded, described = _encoded(settings, folder), _described(settings, folder)
     mapper = _new_flow(settings, folder, encoded, described, start)
     svr = new_svr()
-    load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    _load_coder(folder, svr)
     weights = code_weights(svr, open_corpus(folder / "described").parts[:WEIGHED], mapper.whitening)
     loss = FlowLoss(mapper, encoded, settings.flow.batch, described, settings.precision, weights)
     yield from run_loop("flow", mapper, loss, settings.flow, folder)
@@ -381,19 +403,27 @@ def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, 
 
 def new_svr() -> PartsSvr:
     """The starter's SVR model with random weights."""
-    return PartsSvr()
+    return PartsSvr(azimuths=AZIMUTHS)
 
 
 def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
     """The SVR model as last saved, and its step."""
     model = new_svr()
-    return model, load_weights(folder / "svr.pt", model)
+    step = load_weights(folder / "svr.pt", model)
+    _load_coder(folder, model)
+    return model, step
+
+
+def _load_coder(folder: Path, svr: PartsSvr) -> int:
+    """Reader and decoder as last trained into an SVR model; returns the steps of what was trained last."""
+    alone = folder / "decoder.pt"
+    return load_weights(alone if alone.exists() else folder / "codes.pt", PartAutoencoder(svr))
 
 
 def _codes(folder: Path, name: str) -> Tensor:
     """Codes [N, C] of the shapes of a corpus; computed once for a trained code space."""
     svr = new_svr()
-    step = load_weights(folder / "codes.pt", PartAutoencoder(svr))
+    step = _load_coder(folder, svr)
     return codes_of(svr, open_corpus(folder / name).parts, folder / f"{name}-codes-{step}.safetensors")
 
 

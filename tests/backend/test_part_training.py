@@ -11,7 +11,7 @@ from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
 from backend.svr.parts_skin import Skin
-from backend.training.part_codes import AutoencoderLoss, PartAutoencoder, code_weights
+from backend.training.part_codes import AutoencoderLoss, DecoderLoss, PartAutoencoder, code_weights
 from backend.training.part_images import volume_loss
 from backend.training.part_loss import part_loss
 from backend.whitening import Whitening
@@ -160,6 +160,25 @@ def test_an_autoencoder_learns_a_few_tables(tables: Tensor) -> None:
     assert sum(last.values()) < 0.6 * sum(first.values())
     for name in ("lengths", "exists", "kinds", "patterns", "colors"):
         assert last[name] < 0.8 * first[name], name
+
+
+def test_a_decoder_learns_alone_and_codes_stay(tables: Tensor) -> None:
+    torch.manual_seed(0)
+    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    loss = DecoderLoss(model, tables.numpy().astype(np.float16), 6)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.1)
+    generator, seen = torch.Generator().manual_seed(2), []
+    for step in range(1, 46):
+        losses = loss(step, generator)
+        seen.append(float(sum(losses.values()).detach()))
+        optimizer.zero_grad()
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        optimizer.step()
+    assert set(losses) == {"lengths", "exists", "kinds", "patterns", "colors"}
+    assert seen[-1] < 0.6 * seen[0]
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]) == name.startswith("encoder."), name
 
 
 def test_the_same_generator_gives_the_same_loss(tables: Tensor) -> None:

@@ -15,7 +15,7 @@ from backend.bundles import Bundle, load_bundle
 from backend.errors import BundleError, EmptyShapeError, ImageError, PromptError, SettingError
 from backend.events import Event, Notice, Preview, Progress
 from backend.image_input import read_image
-from backend.pipeline import Result, candidates, decode, generate, refine
+from backend.pipeline import Result, Seen, candidates, decode, generate, refine
 from backend.recipe import Recipe, change_settings
 from backend.svr.base import SvrModel
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
@@ -157,6 +157,34 @@ def test_shapes_painted_as_the_prompt_names_come_before_others(
     painted = candidates(bundle, _recipe(prompt="a red chair", settings=settings), feature)
     assert asked == [("red",), ("red",)]
     assert torch.equal(painted, torch.stack([plain[1], plain[0]]))
+
+
+@pytest.mark.parametrize("prompt", ["", "a red chair"])
+def test_silhouettes_choose_among_proposals_for_an_image(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    """The best by silhouette alone, or before others where a prompt asks for more; as before without them."""
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"silhouette_weight": 1.0, "proposals": 6}})
+    recipe = _recipe(prompt=prompt, diversity=1.0, settings=settings)
+    feature = bundle.clip.encode_text(["a red chair"])[0].detach()
+    seen = Seen(torch.ones(1, 3, 32, 32), torch.zeros(CODE_SIZE))
+    plain = candidates(bundle, recipe, feature, seen)
+    assert len(plain) == TINY_SETTINGS.mapper.candidates
+    told = []
+
+    def overlaps(model: SvrModel, codes: Tensor, image: Tensor) -> Tensor:
+        assert model is bundle.svr and torch.equal(image, seen.image)
+        told.append(codes)
+        return (torch.arange(len(codes)) == 4).float()
+
+    monkeypatch.setattr("backend.pipeline.silhouette_overlaps", overlaps)
+    chosen = candidates(bundle, recipe, feature, seen)
+    assert len(told[0]) == 6
+    assert torch.equal(chosen[0], told[0][4])
+    assert len(chosen) == (TINY_SETTINGS.mapper.candidates if prompt else 1)
+    candidates(bundle, recipe, feature)
+    candidates(bundle, _recipe(prompt=prompt), feature, seen)
+    assert len(told) == 1
 
 
 def test_an_image_works_alone_and_with_a_prompt(bundle: Bundle, tmp_path: Path) -> None:

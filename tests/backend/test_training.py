@@ -14,18 +14,23 @@ from backend.clip_encoder import build_tiny_clip
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
 from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
+from backend.svr.parts import PartsSvr
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
+from backend.training.part_images import ImageCodeLoss
 from backend.training.starter import (
     far_limit,
     read_settings,
     record_part,
     train_clip,
     train_codes,
+    train_decoder,
+    train_svr,
     train_tower,
     train_words,
     trained_clip,
+    trained_svr,
 )
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
@@ -157,6 +162,25 @@ def test_clip_learns_to_tell_a_tiny_corpus_apart(corpus_folder: Path, tmp_path: 
     assert last.losses["shape_text"] < np.log(33) + 0.1 < first.losses["shape_text"]
 
 
+@pytest.mark.parametrize("azimuths", [0, 8])
+def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
+    corpus_folder: Path, tmp_path: Path, azimuths: int
+) -> None:
+    torch.manual_seed(0)
+    model = PartsSvr(code_size=8, image_size=32, width=4, hidden=16, blocks=1, azimuths=azimuths)
+    for weight in model.decoder.parameters():  # a decoder of nothing, which asks nothing of a code
+        weight.data.zero_()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    loss = ImageCodeLoss(model, open_corpus(corpus_folder), torch.randn(4, 8), 4)
+    settings = LoopSettings(steps=60, learning_rate=5e-3, warmup=5, checkpoint_every=60)
+    first, *_, last = list(run_loop("svr", model, loss, settings, tmp_path))
+    learnt = {"code", "view"} if azimuths else {"code"}
+    assert learnt == {"code", "view"} & set(first.losses)
+    assert all(last.losses[name] < 0.8 * first.losses[name] for name in learnt)
+    changed = {n.partition(".")[0] for n, w in model.state_dict().items() if not torch.equal(w, before[n])}
+    assert changed == ({"encoder", "viewer"} if azimuths else {"encoder"})
+
+
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
     """The shipped weights fit although the corpus at hand has other words; CLIP makes a step, its words one
     more from CLIP's, and one from the bundle's; the shape tower follows."""
@@ -169,10 +193,19 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
     settings = settings.replace(
         clip=settings.clip.replace(**one),
         codes=settings.codes.replace(**one),
+        decoder=settings.decoder.replace(**one),
+        svr=settings.svr.replace(**one),
         words=settings.words.replace(**one),
         tower=settings.tower.replace(**one),
     )
     list(train_codes(settings, tmp_path, shipped))
+    list(train_svr(settings, tmp_path, shipped))
+    list(train_decoder(settings, tmp_path))
+    svr, step = trained_svr(tmp_path)
+    tuned = torch.load(tmp_path / "decoder.pt", weights_only=True)["averaged"]
+    assert step == 1
+    assert torch.equal(svr.decoder.inlet.weight, tuned["decoder.inlet.weight"])
+    assert torch.equal(svr.reader.inlet.weight, tuned["encoder.inlet.weight"])
     list(train_clip(settings, tmp_path, shipped))
     for start in (None, shipped):
         list(train_words(settings, tmp_path, start))

@@ -7,7 +7,7 @@ from torch import Tensor
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartDecoder, PartsSvr, ResidualBlock
 
-SIZES = {"code_size": 8, "image_size": 32, "width": 4, "hidden": 16, "blocks": 2}
+SIZES = {"code_size": 8, "image_size": 32, "width": 4, "hidden": 16, "blocks": 2, "azimuths": 8}
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,21 @@ def test_the_architecture_makes_the_model_again(model: PartsSvr) -> None:
         assert torch.equal(again.encode(images), codes)
         assert torch.equal(again.occupancy(points, codes), model.occupancy(points, codes))
         assert torch.equal(again.color(points, codes), model.color(points, codes))
+        camera = model.camera_of(images)
+        assert camera is not None and len(camera) == 1
+        assert torch.equal(again.camera_of(images).world_mat, camera.world_mat)
     model.architecture()["width"] = 0
     assert model.architecture() == SIZES
+
+
+def test_a_model_from_before_cameras_tells_none(model: PartsSvr) -> None:
+    old = PartsSvr(**{name: size for name, size in SIZES.items() if name != "azimuths"}).eval()
+    weights = model.state_dict()
+    old.load_state_dict({name: weight for name, weight in weights.items() if "viewer" not in name})
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(old.encode(images), model.encode(images))
+    assert old.camera_of(images) is None
 
 
 def test_the_decoder_of_the_default_sizes_says_whole_tables() -> None:

@@ -1,0 +1,83 @@
+"""Silhouettes against closed forms: an octahedron seen from the front is a diamond."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from backend.cameras import FOCAL, look_at
+from backend.silhouettes import SIZE, object_mask, silhouette_overlaps
+from backend.svr.dvr import DvrModel
+from tests.backend.tiny_bundle import CODE_SIZE, RADIUS, tiny_svr
+
+DISTANCE = 1.7
+
+
+@pytest.fixture
+def octahedra(monkeypatch: pytest.MonkeyPatch) -> DvrModel:
+    """The octahedron model, which takes every image for one from a little left of the front."""
+    model = tiny_svr()
+    monkeypatch.setattr(model, "camera_of", lambda image: look_at(-6.0, 6.0, DISTANCE), raising=False)
+    return model
+
+
+def _codes(*radii: float) -> Tensor:
+    codes = torch.zeros(len(radii), CODE_SIZE)
+    codes[:, 0] = (torch.tensor(radii) - RADIUS) / 0.05
+    return codes
+
+
+def _diamond(radius: float, *, size: int = 96, background: float = 1.0) -> Tensor:
+    """An image [1, 3, S, S] of a red octahedron from the front."""
+    axis = (torch.arange(size) + 0.5) / size * 2 - 1
+    reach = axis.abs()[:, None] + axis.abs()[None]
+    inside = reach < radius * FOCAL / DISTANCE
+    image = torch.full((1, 3, size, size), background)
+    image[0, 0][inside], image[0, 1:, inside] = 0.8, 0.1
+    return image
+
+
+def test_overlaps_are_ratios_of_areas(octahedra: DvrModel) -> None:
+    found = silhouette_overlaps(octahedra, _codes(0.32, 0.4, 0.46), _diamond(0.4))
+    assert found is not None
+    # (0.32 / 0.4)^2, the same, (0.4 / 0.46)^2; a pixel is a twelfth of the diamond's half width.
+    assert torch.allclose(found, torch.tensor([0.64, 1.0, 0.756]), atol=0.08)
+    assert found.argmax() == 1
+
+
+def test_an_empty_shape_overlaps_nothing(octahedra: DvrModel) -> None:
+    found = silhouette_overlaps(octahedra, _codes(-0.1, 0.3), _diamond(0.3))
+    assert found is not None and found[0] == 0 and found[1] > 0.85
+
+
+def test_no_answer_without_a_camera_or_an_object(octahedra: DvrModel) -> None:
+    codes = _codes(0.3)
+    assert silhouette_overlaps(tiny_svr(), codes, _diamond(0.3)) is None
+    assert silhouette_overlaps(octahedra, codes, torch.ones(1, 3, 64, 64)) is None
+
+
+@pytest.mark.parametrize("background", [1.0, 0.5, 0.0])
+def test_the_object_stands_out_from_any_plain_background(background: float) -> None:
+    mask = object_mask(_diamond(0.3, background=background))
+    assert mask is not None and mask.shape == (SIZE, SIZE)
+    half = 0.3 * FOCAL / DISTANCE * SIZE / 2
+    assert int(mask.sum()) == pytest.approx(2 * half**2, rel=0.12)
+    assert torch.equal(mask, mask.flip(0)) and torch.equal(mask, mask.flip(1))
+
+
+def test_a_little_noise_of_the_background_is_no_object() -> None:
+    noise = 0.01 * torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    clean, noisy = object_mask(_diamond(0.3)), object_mask(_diamond(0.3, background=0.9) + noise)
+    assert clean is not None and noisy is not None
+    assert torch.equal(clean, noisy)
+
+
+@pytest.mark.parametrize("kind", ["busy", "plain", "speck", "full"])
+def test_images_without_a_clear_object_have_no_mask(kind: str) -> None:
+    image = torch.ones(1, 3, 96, 96)
+    if kind == "busy":
+        image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(2))
+    elif kind == "speck":
+        image[..., 40:44, 40:44] = 0
+    elif kind == "full":
+        image[..., 1:-1, 1:-1] = 0
+    assert object_mask(image) is None

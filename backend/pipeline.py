@@ -304,19 +304,18 @@ def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Seen | Non
     codes = mapper.propose(
         asked, generator=generator, diversity=diversity, near=seen.code if seen else None
     )
+    count, overlaps = settings.candidates, None
     if seen and settings.silhouette_weight:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
-        codes = torch.cat([codes, free])
-    agreement = mapper.agreement(codes, feature.expand(len(codes), -1))
+        both = torch.cat([codes, free])
+        overlaps = silhouette_overlaps(bundle.svr, both, seen.image)
+    if overlaps is not None:
+        codes, count = both, count if recipe.prompt else 1
+    rank = mapper.agreement(codes, feature.expand(len(codes), -1))
+    if overlaps is not None:
+        rank = rank + settings.silhouette_weight * overlaps
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
-    codes = codes[agreement.argsort(descending=True, stable=True)][: len(asked)]
-    count = settings.candidates
-    if seen and settings.silhouette_weight:
-        overlaps = silhouette_overlaps(bundle.svr, codes, seen.image)
-        if overlaps is not None:
-            rank = mapper.agreement(codes, asked) + settings.silhouette_weight * overlaps
-            codes = codes[rank.argsort(descending=True, stable=True)]
-            count = count if recipe.prompt else 1
+    codes = codes[rank.argsort(descending=True, stable=True)]
     painted = _painted(bundle, recipe, feature, codes[: settings.repaints])
     return torch.cat([painted, codes])[:count]
 

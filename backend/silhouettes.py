@@ -16,8 +16,8 @@ SIZE = 48
 """Pixels per side of the compared silhouettes: one is about a cell."""
 _CELLS = 32
 """Cells per axis of the grid of a shape."""
-_TURNS_DEG = (-6.0, 0.0, 6.0)
-"""Azimuths and elevations that are tried around the guessed ones."""
+_TURNS_DEG, _STEPS = (-5.0, 0.0, 5.0), (-0.05, 0.0, 0.05)
+"""Azimuths, elevations and distances that are tried around the guessed ones."""
 _STEEPEST_DEG = 80.0
 _BORDER_SPREAD = 0.1
 """Greatest deviation of the border of a plain background."""
@@ -61,14 +61,15 @@ def object_mask(image: Tensor) -> Tensor | None:
 
 
 def _around(camera: Cameras) -> Cameras:
-    """Cameras that look from a little beside one."""
+    """Cameras that look from a little beside one, nearer or farther."""
     x, y, z = camera.centers()[0].cpu()
-    distance = float((x * x + y * y + z * z).sqrt())
-    turns = torch.cartesian_prod(torch.tensor(_TURNS_DEG), torch.tensor(_TURNS_DEG))
-    azimuth = torch.rad2deg(torch.atan2(x, z)) + turns[:, 0]
-    elevation = torch.rad2deg(torch.asin(y / distance)) + turns[:, 1]
+    distance = (x * x + y * y + z * z).sqrt()
+    turns, steps = torch.tensor(_TURNS_DEG), torch.tensor(_STEPS)
+    azimuth, elevation, step = torch.cartesian_prod(turns, turns, steps).unbind(-1)
+    azimuth = azimuth + torch.rad2deg(torch.atan2(x, z))
+    elevation = elevation + torch.rad2deg(torch.asin(y / distance))
     steep = elevation.clamp(-_STEEPEST_DEG, _STEEPEST_DEG)
-    return look_at(azimuth, steep, distance).to(camera.world_mat.device)
+    return look_at(azimuth, steep, distance + step).to(camera.world_mat.device)
 
 
 def _covered(points: Tensor, cameras: Cameras) -> Tensor:

@@ -139,14 +139,14 @@ class StarterSettings(Settings):
         render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=64, shading="lambert"),
         stage2=Stage2Settings(
             target="code", steps=12, views=6, view_size=64, learning_rate=0.003, background_weight=0.0,
-            drift_weight=0.1, surface_weight=100.0, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0),
+            drift_weight=0.1, surface_weight=300.0, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0),
             augment=True, evaluation_views=6,
         ),
         mapper=MapperSettings(
-            noise_scale=0.6, candidates=4, proposals=48, repaints=16, silhouette_weight=2.0,
-            agreement_weight=2.0, pieces_weight=0.06,
+            noise_scale=0.6, candidates=4, proposals=48, repaints=16, silhouette_weight=4.0,
+            agreement_weight=2.0, pieces_weight=0.12,
         ),
-        mesh=MeshSettings(resolution=128, bridge_gap=0.1, speck_fraction=0.05),
+        mesh=MeshSettings(resolution=128, bridge_gap=0.13, speck_fraction=0.05),
     )  # fmt: skip
 
 

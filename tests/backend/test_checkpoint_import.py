@@ -11,12 +11,15 @@ import open_clip
 import pytest
 import torch
 
-from backend.bundles import load_bundle, read_record, verify_bundle
+from backend.bundles import Bundle, load_bundle, read_record, verify_bundle
 from backend.checkpoint_import import CLIP_PREFIX, import_checkpoint, matching_architecture
 from backend.clip_encoder import build_open_clip
+from backend.config import StylizeSettings
 from backend.errors import CheckpointError, SettingError
-from backend.pipeline import generate
-from backend.recipe import Recipe, change_settings
+from backend.pipeline import Result, generate
+from backend.recipe import Recipe, Style, change_settings
+from backend.style_chain import Shape, decode_styled, stylize
+from backend.stylize_mesh import own_mesh, stylize_mesh
 from tests.backend.tiny_bundle import write_tiny_bundle
 from tests.backend.tiny_checkpoints import RADIUS, tiny_mapper, write_checkpoint
 
@@ -25,6 +28,9 @@ QUICK = {
     "stage2": {"steps": 2, "views": 2, "view_size": 24, "evaluation_views": 2},
     "mesh": {"resolution": 16},
 }
+PAINTING = StylizeSettings(
+    steps=3, views=2, pool=3, palettes=2, palette_steps=1, fit_steps=20, fit_points=64, learning_rate=0.01
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,22 @@ def test_text_to_mesh_through_an_imported_model(kind: str, tmp_path: Path, clip_
         assert np.abs(np.abs(result.mesh.vertices).sum(axis=1) - RADIUS).max() < 0.02
     if kind == "get3d":
         assert len(bundle.whitening.scale) == 256 and bundle.settings.stage2.views == 20
+    _paint(bundle, result)
+
+
+def _paint(bundle: Bundle, result: Result) -> None:
+    """Stage 3: in the decoder where it has colours and a field, else on the mesh."""
+    style, shape = Style(style="blue", settings=PAINTING), Shape(result.recipe, result.code)
+    if bundle.spec.kind in ("dvr", "ss3d"):
+        plain, styled = _finish(decode_styled(bundle, shape)), _finish(stylize(bundle, shape, style)).mesh
+    else:
+        with pytest.raises(SettingError, match="cannot be stylized"):
+            _finish(stylize(bundle, shape, style))
+        plain = result.mesh
+        mesh = own_mesh(plain.vertices, plain.faces)
+        styled = _finish(stylize_mesh(bundle, mesh, style, result.recipe.settings)).mesh
+    assert np.array_equal(styled.vertices, plain.vertices) and np.array_equal(styled.faces, plain.faces)
+    assert np.abs(styled.colors - plain.colors).max() > 0.02
 
 
 def _official(tmp_path: Path, reference_dir: Path) -> Path:

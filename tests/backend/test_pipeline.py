@@ -179,7 +179,7 @@ def test_silhouettes_choose_among_proposals_for_an_image(
 
     monkeypatch.setattr("backend.pipeline.silhouette_overlaps", overlaps)
     chosen = candidates(bundle, recipe, feature, seen)
-    assert len(told[0]) == 6
+    assert len(told[0]) == 12, "near the image, and anywhere"
     assert torch.equal(chosen[0], told[0][4])
     assert len(chosen) == (TINY_SETTINGS.mapper.candidates if prompt else 1)
     candidates(bundle, recipe, feature)

@@ -138,7 +138,7 @@ class StarterSettings(Settings):
     pipeline: PipelineSettings = PipelineSettings(
         render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=64, shading="lambert"),
         stage2=Stage2Settings(
-            target="code", steps=12, views=6, view_size=64, learning_rate=0.003, background_weight=0.0,
+            target="code", steps=12, views=6, view_size=64, learning_rate=0.001, background_weight=0.0,
             drift_weight=0.1, surface_weight=300.0, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0),
             augment=True, evaluation_views=6,
         ),

@@ -35,7 +35,7 @@ from backend.paint_words import paints_named
 from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
-from backend.silhouettes import silhouette_overlaps
+from backend.silhouettes import object_mask, silhouette_overlaps
 from backend.text_guidance import guide
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def generate(
     recipe, feature, seen = _prepare(bundle, recipe)
     record = _Record()
     with deterministic(bundle.device):
-        for notice in _notices(bundle, recipe):
+        for notice in _notices(bundle, recipe, seen):
             record.notices.append(notice)
             yield notice
         judge = Judge(
@@ -241,8 +241,17 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Seen | Non
     return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1), seen
 
 
-def _notices(bundle: Bundle, recipe: Recipe) -> list[Notice]:
+def _notices(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> list[Notice]:
     notices = prompt_notices(bundle, recipe.prompt) if recipe.prompt else []
+    asks_outline = seen is not None and recipe.settings.mapper.silhouette_weight and not recipe.start_code
+    if asks_outline and object_mask(seen.image) is None:
+        notices.append(
+            Notice(
+                "no_outline",
+                "No object stands out in the image, so that its outline does not count. Use an image with "
+                "one object before a plain or transparent background.",
+            )
+        )
     if recipe.versions != (now := versions()):
         changed = sorted(key for key in now if recipe.versions.get(key) != now[key])
         notices.append(

@@ -187,6 +187,19 @@ def test_silhouettes_choose_among_proposals_for_an_image(
     assert len(told) == 1
 
 
+def test_an_image_without_a_clear_object_is_told_where_outlines_count(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"silhouette_weight": 1.0}, "stage2": {"steps": 0}})
+    image = Image.new("RGB", (64, 64), "white")
+    for clear in (False, True):
+        if clear:
+            image.paste((255, 0, 0), (16, 16, 48, 48))
+        image.save(path)
+        for chosen, told in ((TINY_SETTINGS, False), (settings, not clear)):
+            _, result = _drive(generate(bundle, Recipe(image=str(path), settings=chosen)))
+            assert [notice.code for notice in result.notices] == ["no_outline"] * told
+
+
 def test_an_image_works_alone_and_with_a_prompt(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     Image.new("RGBA", (20, 12), (255, 0, 0, 128)).save(path)

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
 ON_DATA = ("svr", "align", "clip")
 """What is trained on a data set, by a configuration."""
-PARTS = ("corpus", "codes", "decoder", "clip", "words", "tower", "svr", "flow", "regressor", "export")
+PARTS = (
+    "corpus",
+    "codes",
+    "decoder",
+    "clip",
+    "words",
+    "tower",
+    "images",
+    "svr",
+    "flow",
+    "regressor",
+    "export",
+)
 """The parts of the starter, in order; decoder, clip and svr need only corpus and codes, and may run side by
 side."""
 _LINE_SECONDS = 15.0

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import dataclass
 
 COLOR_WORDS: dict[str, list[str]] = {
     "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
@@ -42,11 +43,41 @@ PATTERN_WORDS: dict[str, list[str]] = {
 """Adjectives and phrases for each pattern, the plain word first."""
 
 
-def paints_named(text: str) -> tuple[str, ...]:
-    """Colours and materials that a text names, in its order, each once: "a grey sofa with oak legs" names
-    gray and wood. Of words that overlap the longest counts: "light brown" is beige and not brown."""
-    found = (_meanings()[match] for match in _pattern().findall(text.lower()))
-    return tuple(dict.fromkeys(found))
+_TINGE = "dark"
+"""Of things it means black, of materials a darker one."""
+_PARTS_FOLLOW = re.compile(r"\b(with|without|having|has|whose|on|and)\b")
+"""From here on a text speaks of parts."""
+
+
+@dataclass(frozen=True)
+class Paintwork:
+    """What a text says of paints."""
+
+    coats: tuple[tuple[str, ...], ...] = ()
+    """In its order, each once: names of colours and materials that stand together, so of one paint."""
+    whole: bool = False
+    """Whether the first coat is said of the object, not of a part of it."""
+
+
+def paintwork(text: str) -> Paintwork:
+    """The paints that a text names: "a grey leather sofa with oak legs" is (gray, leather), of the whole, and
+    (wood). Of words that overlap the longest counts: "light brown" is beige and not brown."""
+    text = text.lower()
+    coats: list[list[str]] = []
+    end = -1
+    matches = list(_pattern().finditer(text))
+    for match in matches:
+        name = _meanings()[match[0]]
+        if not coats or text[end : match.start()].strip():
+            coats.append([name])
+        elif text[:end].endswith(_TINGE) and name in PATTERN_WORDS:
+            coats[-1] = [name]  # dark wood is no black
+        elif name not in coats[-1]:
+            coats[-1].append(name)
+        end = match.end()
+    parts = _PARTS_FOLLOW.search(text)
+    whole = bool(matches) and (parts is None or matches[0].start() <= parts.start())
+    return Paintwork(tuple(dict.fromkeys(map(tuple, coats))), whole)
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from backend.image_input import read_image
 from backend.mapper import Mapper
 from backend.mesh import TriMesh
 from backend.meshing import extract_mesh
-from backend.paint_words import paints_named
+from backend.paint_words import paintwork
 from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
@@ -310,9 +310,7 @@ def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Seen | Non
     asked = feature.expand(max(settings.candidates, settings.proposals), -1)
     generator = torch.Generator().manual_seed(recipe.seed)
     diversity = min(1.0, recipe.diversity * settings.noise_scale)
-    codes = mapper.propose(
-        asked, generator=generator, diversity=diversity, near=seen.code if seen else None
-    )
+    codes = mapper.propose(asked, generator=generator, diversity=diversity, near=seen.code if seen else None)
     count, overlaps = settings.candidates, None
     if seen and settings.silhouette_weight:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
@@ -332,10 +330,10 @@ def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Seen | Non
 def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:
     """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
     agrees best with the feature [F], the best first."""
-    mapper, paints = _mapper_of(bundle), paints_named(recipe.prompt)
+    mapper, work = _mapper_of(bundle), paintwork(recipe.prompt)
     chosen, agreements = [], []
     for code in codes:
-        paintings = bundle.svr.repainted(code, paints)
+        paintings = bundle.svr.repainted(code, work)
         if len(paintings):
             agreement, index = mapper.agreement(paintings, feature.expand(len(paintings), -1)).max(dim=0)
             chosen.append(paintings[index])

@@ -11,7 +11,7 @@ come from `sample_codes` and `render`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backend.cameras import Cameras
     from backend.config import MeshSettings
     from backend.mesh import TriMesh
+    from backend.paint_words import Paintwork
     from backend.rendering.implicit import Views
 
 
@@ -111,9 +112,10 @@ class SvrModel(nn.Module, ABC):
         """Shape codes [B, C] of tables of parts [B, SLOTS, COLUMNS]; only where `spec.reads_parts`."""
         raise NotImplementedError
 
-    def repainted(self, code: Tensor, paints: Sequence[str]) -> Tensor:
-        """Codes [N, C] of the shape of a code [C] that show all the named colours and materials, each on
-        other parts; none where a model knows no parts, or the shape has too few."""
+    def repainted(self, code: Tensor, work: "Paintwork") -> Tensor:
+        """Codes [N, C] of the shape of a code [C] that show all the named coats of paint, each on other
+        parts, and that of the whole on most of it; none where a model knows no parts, or the shape has too
+        few."""
         return code.new_zeros(0, len(code))
 
     @abstractmethod

@@ -6,19 +6,20 @@ crisp: legs are straight, tops are flat, holes are round (our choice; assembling
 old idea of the field). A point costs a few dozen operations per part and no network at all.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.cameras import Cameras
 from backend.image_encoder import SlimResNet
+from backend.paint_words import Paintwork
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_paints import clear_paints
-from backend.svr.parts_repaint import repainted
+from backend.svr.parts_repaint import repainted, shows, surface_shares
 from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
 from backend.view_head import ViewHead
@@ -67,15 +68,19 @@ class PartsSvr(SvrModel):
     def encode_parts(self, tables: Tensor) -> Tensor:
         return self.reader(tables)[0]
 
-    def repainted(self, code: Tensor, paints: Sequence[str]) -> Tensor:
-        said = self._said(code[None])
-        tables = repainted(said[0], paints)
+    def repainted(self, code: Tensor, work: Paintwork) -> Tensor:
+        rows = clear_paints(self.decoder(code[None]))
+        said = table_of(rows)
+        tables = repainted(said[0], work)
         goals, codes = self.encode_parts(tables), code.expand(len(tables), -1)
         # Differences, so that what a table does not hold of the code is kept.
         for _ in range(_REPAINT_ROUNDS):
             codes = codes + goals - self.encode_parts(said)
             said = self._said(codes)
-        return codes
+        if not len(tables):
+            return codes
+        shares = surface_shares(rows[0])
+        return codes[torch.tensor([shows(table, work, shares) for table in said])]
 
     def _said(self, codes: Tensor) -> Tensor:
         """The tables of parts [B, SLOTS, COLUMNS] that codes [B, C] mean."""

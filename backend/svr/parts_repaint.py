@@ -5,13 +5,15 @@ paint take each of the named ones in turn, and whoever knows the prompt picks am
 """
 
 import itertools
-from collections.abc import Sequence
+import math
 
 import torch
 from torch import Tensor
 
 from backend.named_colors import COLORS, TINTS
+from backend.paint_words import Paintwork
 from backend.svr import parts_layout as layout
+from backend.svr.parts_field import Parts
 from backend.svr.parts_table import USUAL_SCALE
 
 ONE_PAINT = 0.15
@@ -20,25 +22,92 @@ PAINT = slice(layout.PATTERN.start, layout.COLUMNS)
 """Columns of a part's material."""
 MOST_GROUPS = 7
 """Paints of a shape that are exchanged, those on the most parts."""
-MOST_PAINTS = 3
+MOST_COATS = 3
 """Named paints that are tried, the first of a prompt."""
+MAIN_SHARE = 0.5
+"""Least part that the paint of the whole has of the surface that no other named paint claims."""
+SHADE = 0.8
+"""Second colour of coloured leather and fabric over the first, as the shape programs have it."""
+_ONE_COLORED = ("leather", "fabric")
+"""Patterns in shades of one colour."""
+_ABOUT = 0.3
+"""Distance in sRGB up to which a material comes in about a named colour: white marble, but not red wood."""
+_CELLS = 32
+"""Cells per axis in which surface is counted."""
 
 
-def repainted(table: Tensor, paints: Sequence[str]) -> Tensor:
-    """Tables [N, SLOTS, COLUMNS] of one shape [SLOTS, COLUMNS] that show all the named paints, on every
-    choice of parts; the shape as it is comes first where it shows them already. N is 0 where there are no
-    paints to put on, or fewer groups of parts than paints."""
-    known = [name for name in paints if name in COLORS or name in TINTS][:MOST_PAINTS]
+def repainted(table: Tensor, work: Paintwork) -> Tensor:
+    """Tables [N, SLOTS, COLUMNS] of one shape [SLOTS, COLUMNS] with each coat of paint on other parts, on
+    every choice of parts; also with the first coat, where it is said of the whole, on all that is left. The
+    shape as it is comes first. N is 0 where there are no coats to put on, or fewer groups of parts."""
+    coats = known_coats(work)
     groups = paint_groups(table)
-    tables = [table] if known and all(any(_shows(table, g, name) for g in groups) for name in known) else []
-    if known:
-        chosen = sorted(groups, key=len, reverse=True)[:MOST_GROUPS]
-        for order in itertools.permutations(chosen, len(known)):
-            painted = table.clone()
-            for name, group in zip(known, order, strict=True):
-                _paint(painted, group, name)
+    if not coats or len(groups) < len(coats):
+        return table.new_zeros(0, *table.shape)
+    tables = [table]
+    chosen = sorted(groups, key=len, reverse=True)[:MOST_GROUPS]
+    for order in itertools.permutations(chosen, len(coats)):
+        painted = table.clone()
+        for coat, group in zip(coats, order, strict=True):
+            _paint(painted, group, coat)
+        tables.append(painted)
+        if work.whole and len(groups) > len(coats):
+            painted = painted.clone()
+            for group in groups:
+                if group not in order:
+                    _paint(painted, group, coats[0])
             tables.append(painted)
-    return torch.stack(tables) if tables else table.new_zeros(0, *table.shape)
+    return torch.stack(tables)
+
+
+def shows(table: Tensor, work: Paintwork, shares: Tensor) -> bool:
+    """Whether a shape [SLOTS, COLUMNS] shows every coat; and the first, where it is said of the whole, on
+    most of the surface that no other coat claims. `shares` [SLOTS] are those of `surface_shares`."""
+    groups = paint_groups(table)
+    wearers = [[i for group in groups if _wears(table, group, coat) for i in group]
+               for coat in known_coats(work)]  # fmt: skip
+    if not all(wearers):
+        return False
+    claimed = {i for parts in wearers[1:] for i in parts}.difference(wearers[0])
+    left = 1 - float(shares[sorted(claimed)].sum())
+    return not work.whole or float(shares[wearers[0]].sum()) >= MAIN_SHARE * left
+
+
+def surface_shares(rows: Tensor) -> Tensor:
+    """Share of each part [SLOTS] in the surface of a shape, of rows [SLOTS, COLUMNS] with logits where the
+    layout has shares; counted in the cells of a lattice that the surface runs through."""
+    parts, there = Parts.read(rows), (rows[:, layout.EXISTS] > 0).nonzero()[:, 0]
+    along = (torch.arange(_CELLS, device=rows.device) + 0.5) / _CELLS - 0.5
+    points = torch.cartesian_prod(along, along, along)
+    each = parts.distances(points, reach=1 / _CELLS)
+    near = parts.union(each).abs() < 0.5 / _CELLS
+    solid = each.masked_fill(torch.tensor(parts.cuts, device=rows.device)[:, None], torch.inf)
+    shares = rows.new_zeros(len(rows))
+    if not near.any() or len(there) < len(each):
+        return shares
+    counts = solid[:, near].argmin(0).bincount(minlength=len(each))
+    shares[there] = counts.to(shares) / counts.sum()
+    return shares
+
+
+def known_coats(work: Paintwork) -> list[tuple[str, ...]]:
+    """The first coats of paint that can be put on, each without names that cannot. Of a colour beside a
+    material that has its own, the material counts where it comes in about that colour, else the colour."""
+    known = []
+    for coat in work.coats:
+        names = [name for name in coat if name in COLORS or name in TINTS]
+        colors = [name for name in names if name in COLORS]
+        own = [name for name in names if not _takes_colors(name)]
+        if colors and own:
+            names = own if _away(colors[0], own[0]) < _ABOUT else colors
+        if names:
+            known.append(tuple(names))
+    return known[:MOST_COATS]
+
+
+def _away(color: str, material: str) -> float:
+    """Distance in sRGB of a named colour from the nearest tint of a material."""
+    return min(math.dist(COLORS[color], tint) for tint in TINTS[material][0])
 
 
 def paint_groups(table: Tensor) -> list[list[int]]:
@@ -74,7 +143,12 @@ def _pattern_of(table: Tensor, group: list[int]) -> str:
 
 
 def _takes_colors(pattern: str) -> bool:
+    """Of a pattern or a named colour: whether a colour may be put on it as it is."""
     return pattern not in TINTS or pattern == "leather"
+
+
+def _wears(table: Tensor, group: list[int], coat: tuple[str, ...]) -> bool:
+    return all(_shows(table, group, name) for name in coat)
 
 
 def _shows(table: Tensor, group: list[int], paint: str) -> bool:
@@ -85,10 +159,13 @@ def _shows(table: Tensor, group: list[int], paint: str) -> bool:
     return _takes_colors(pattern) and list(COLORS)[int(away.norm(dim=-1).argmin())] == paint
 
 
-def _paint(table: Tensor, group: list[int], paint: str) -> None:
-    """Put a paint on parts of a table, in place: a colour leaves stripes as they are, a material is new."""
-    pattern = _pattern_of(table, group)
-    if paint in COLORS and pattern != "plain" and _takes_colors(pattern):
-        table[group, layout.COLOR_A] = table.new_tensor(COLORS[paint])
-    else:
-        table[group, PAINT] = paint_columns(paint).to(table)
+def _paint(table: Tensor, group: list[int], coat: tuple[str, ...]) -> None:
+    """Put a coat on parts of a table, in place: a material is new, a colour leaves stripes as they are."""
+    for paint in sorted(coat, key=lambda name: name in COLORS):
+        pattern = _pattern_of(table, group)
+        if paint in COLORS and pattern != "plain" and _takes_colors(pattern):
+            table[group, layout.COLOR_A] = table.new_tensor(COLORS[paint])
+            if pattern in _ONE_COLORED:
+                table[group, layout.COLOR_B] = SHADE * table.new_tensor(COLORS[paint])
+        else:
+            table[group, PAINT] = paint_columns(paint).to(table)

@@ -1,5 +1,5 @@
 """Training of the starter bundle, from nothing: corpora, code space and its decoder, small CLIP (images and
-words together, then words alone, then shapes in other paints), SVR model, mapper, export.
+words together, then words alone, then shapes in other paints, then images alone), SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.
@@ -49,6 +49,7 @@ from backend.training.align import (
     new_flow,
 )
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
+from backend.training.images import ImagesLoss
 from backend.training.loop import LoopSettings, Step, load_weights, run_loop
 from backend.training.part_codes import (
     AutoencoderLoss,
@@ -120,6 +121,10 @@ class StarterSettings(Settings):
     tower: LoopSettings = LoopSettings(
         steps=2500, batch=192, learning_rate=5e-4, weight_decay=0.02, average=0.998
     )
+    images: LoopSettings = LoopSettings(
+        steps=8000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998
+    )
+    """The image tower alone, once texts and shapes are what they are."""
     svr: LoopSettings = LoopSettings(
         steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
     )
@@ -210,6 +215,22 @@ def train_words(settings: StarterSettings, folder: Path, start: Bundle | None = 
     yield from run_loop("words", student, loss, settings.words, folder)
     student.clip.forget_texts()
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
+
+
+def train_images(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+    """Train the image tower on beside the texts of `train_words` and the shapes of `train_tower`, which stay;
+    yields steps."""
+    student, step = _taught(settings, folder)
+    corpus = open_corpus(folder / "corpus")
+    load_weights(folder / "tower.pt", student.shape_tower)
+    with torch.no_grad():
+        shapes = student.shape_tower(_codes(folder, "corpus"))
+    clip = student.clip.to(memory_format=torch.channels_last)
+    loss = ImagesLoss(
+        clip, corpus, _texts(folder, clip, step), shapes, settings.images.batch, settings.precision
+    )
+    yield from run_loop("images", clip.model.visual, loss, settings.images, folder)
+    logger.info("held-out retrieval: %s", retrieval(clip, open_corpus(folder / "test")))
 
 
 def train_tower(settings: StarterSettings, folder: Path) -> Iterator[Step]:
@@ -333,9 +354,14 @@ def far_limit(clip: ClipEncoder, examples: list[str], captions: list[str]) -> fl
 def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
     """The corpus with images, seen by CLIP; its codes are the parts', which the image encoder aims at."""
     student, step = _taught(settings, folder)
-    captions = [record["captions"][:CAPTIONS] for record in open_corpus(folder / "corpus").records]
-    texts = encode_captions(student.clip, captions, folder / f"corpus-texts-{step}.safetensors")
+    texts = _texts(folder, student.clip, step)
     return Encoded(_seen(settings, folder, student.clip), texts, _codes(folder, "corpus"))
+
+
+def _texts(folder: Path, clip: ClipEncoder, step: int) -> Tensor:
+    """Features [N, CAPTIONS, F] of the captions of the corpus with images; `step` is that of the words."""
+    captions = [record["captions"][:CAPTIONS] for record in open_corpus(folder / "corpus").records]
+    return encode_captions(clip, captions, folder / f"corpus-texts-{step}.safetensors")
 
 
 def _described(settings: StarterSettings, folder: Path) -> Encoded:
@@ -439,6 +465,9 @@ def _text_student(settings: StarterSettings, folder: Path, start: Bundle | None 
 
 
 def _taught(settings: StarterSettings, folder: Path) -> tuple[TextStudent, int]:
-    """Text and shape towers as last saved, and their step."""
+    """CLIP and shape tower as last saved, and the steps of their words."""
     student = _text_student(settings, folder)
-    return student, load_weights(folder / "words.pt", student)
+    step = load_weights(folder / "words.pt", student)
+    if (folder / "images.pt").exists():
+        load_weights(folder / "images.pt", student.clip.model.visual)
+    return student, step

@@ -2,19 +2,26 @@
 
 import pytest
 
-from backend.paint_words import paints_named
+from backend.paint_words import Paintwork, paintwork
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "coats", "whole"),
     [
-        ("a red chair with black legs", ("red", "black")),
-        ("A Grey sofa with OAK legs", ("gray", "wood")),
-        ("a light brown lamp", ("beige",)),
-        ("dark red, then red again", ("red",)),
-        ("a blackboard and a tangle of redwood", ()),
-        ("", ()),
+        ("a red chair with black legs", (("red",), ("black",)), True),
+        ("A Grey sofa with OAK legs", (("gray",), ("wood",)), True),
+        ("a chair with red legs", (("red",),), False),
+        ("a table on metal legs, painted blue", (("metal",), ("blue",)), False),
+        ("a red leather sofa", (("red", "leather"),), True),
+        ("a white and red rocket", (("white",), ("red",)), True),
+        ("a ball with stripes", (("stripes",),), True),
+        ("a light brown lamp", (("beige",),), True),
+        ("a dark wooden chair", (("wood",),), True),
+        ("a dark chair", (("black",),), True),
+        ("dark red, then red again", (("red",),), True),
+        ("a blackboard and a tangle of redwood", (), False),
+        ("", (), False),
     ],
 )
-def test_words_give_their_paints_in_order(text: str, named: tuple[str, ...]) -> None:
-    assert paints_named(text) == named
+def test_words_give_their_coats_in_order(text: str, coats: tuple, whole: bool) -> None:
+    assert paintwork(text) == Paintwork(coats, whole)

@@ -1,7 +1,7 @@
 """The whole pipeline on the tiny bundle: determinism, best iterate, stopping, notices, refusals."""
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from backend.bundles import Bundle, load_bundle
 from backend.errors import BundleError, EmptyShapeError, ImageError, PromptError, SettingError
 from backend.events import Event, Notice, Preview, Progress
 from backend.image_input import read_image
+from backend.paint_words import Paintwork
 from backend.pipeline import Result, Seen, candidates, decode, generate, refine
 from backend.recipe import Recipe, change_settings
 from backend.svr.base import SvrModel
@@ -145,8 +146,8 @@ def test_shapes_painted_as_the_prompt_names_come_before_others(
 ) -> None:
     asked = []
 
-    def repainted(model: SvrModel, code: Tensor, paints: Sequence[str]) -> Tensor:
-        asked.append(tuple(paints))
+    def repainted(model: SvrModel, code: Tensor, work: Paintwork) -> Tensor:
+        asked.append(work)
         return torch.stack([code, code + 1]) if len(asked) == 2 else code.new_zeros(0, len(code))
 
     monkeypatch.setattr(type(bundle.svr), "repainted", repainted)
@@ -155,7 +156,7 @@ def test_shapes_painted_as_the_prompt_names_come_before_others(
     assert not asked
     settings = change_settings(TINY_SETTINGS, {"mapper": {"repaints": 2}})
     painted = candidates(bundle, _recipe(prompt="a red chair", settings=settings), feature)
-    assert asked == [("red",), ("red",)]
+    assert asked == [Paintwork((("red",),), whole=True)] * 2
     assert torch.equal(painted, torch.stack([plain[1], plain[0]]))
 
 

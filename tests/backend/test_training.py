@@ -26,6 +26,7 @@ from backend.training.starter import (
     train_clip,
     train_codes,
     train_decoder,
+    train_images,
     train_svr,
     train_tower,
     train_words,
@@ -197,6 +198,7 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         svr=settings.svr.replace(**one),
         words=settings.words.replace(**one),
         tower=settings.tower.replace(**one),
+        images=settings.images.replace(**one),
     )
     list(train_codes(settings, tmp_path, shipped))
     list(train_svr(settings, tmp_path, shipped))
@@ -212,7 +214,10 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         clip, step = trained_clip(settings, tmp_path)
         assert step == 1
         list(train_tower(settings, tmp_path))
-        for name in ("words.pt", "tower.pt"):
+        list(train_images(settings, tmp_path))
+        seen = trained_clip(settings, tmp_path)[0].model.visual.state_dict()
+        assert not torch.equal(seen["attnpool.c_proj.weight"], clip.model.visual.attnpool.c_proj.weight)
+        for name in ("words.pt", "tower.pt", "images.pt"):
             (tmp_path / name).unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words
     for seconds in (2.0, 3.0):

@@ -7,10 +7,19 @@ from torch import Tensor
 from backend.bundle_places import resolve_bundle
 from backend.bundles import load_bundle
 from backend.named_colors import COLORS, TINTS
+from backend.paint_words import Paintwork
 from backend.svr import parts_layout as layout
 from backend.svr.dvr import DvrModel
 from backend.svr.parts_paints import clear_paints
-from backend.svr.parts_repaint import MOST_GROUPS, paint_groups, repainted
+from backend.svr.parts_repaint import (
+    MOST_GROUPS,
+    SHADE,
+    known_coats,
+    paint_groups,
+    repainted,
+    shows,
+    surface_shares,
+)
 from backend.svr.parts_table import table_of
 
 
@@ -42,11 +51,16 @@ def test_parts_of_one_paint_are_one_group_and_what_cuts_is_none() -> None:
     assert paint_groups(table) == [[0, 2], [1], [3]]
 
 
-def test_every_choice_of_parts_takes_the_named_paints() -> None:
+def _of_parts(*paints: str) -> Paintwork:
+    return Paintwork(tuple((paint,) for paint in paints))
+
+
+def test_every_choice_of_parts_takes_the_named_paints_after_the_shape_as_it_is() -> None:
     table = _table(("plain", "red"), ("plain", "blue"), ("plain", "red"), ("wood", ""))
-    tables = repainted(table, ["green", "metal"])
-    assert len(tables) == 6  # ordered pairs of three groups
-    found = {tuple(_main(own, part) for part in range(4)) for own in tables}
+    tables = repainted(table, _of_parts("green", "metal"))
+    assert len(tables) == 1 + 6, "ordered pairs of three groups"
+    assert torch.equal(tables[0], table)
+    found = {tuple(_main(own, part) for part in range(4)) for own in tables[1:]}
     assert ("green", "metal", "green", "wood") in found and ("red", "metal", "red", "green") in found
     assert len(found) == 6 and all({"green", "metal"} <= set(names) for names in found)
     shape = torch.ones(layout.COLUMNS, dtype=torch.bool)
@@ -54,44 +68,99 @@ def test_every_choice_of_parts_takes_the_named_paints() -> None:
     assert (tables[..., shape] == table[..., shape]).all()
 
 
-def test_a_shape_that_shows_the_paints_is_tried_as_it_is_first() -> None:
-    table = _table(("plain", "red"), ("wood", ""))
-    assert torch.equal(repainted(table, ["wood", "red"])[0], table)
-    assert not any(torch.equal(own, table) for own in repainted(table, ["blue"]))
+def test_the_paint_of_the_whole_is_tried_on_all_that_is_left_too() -> None:
+    table = _table(("plain", "red"), ("plain", "blue"), ("wood", ""))
+    tables = repainted(table, Paintwork((("green",), ("metal",)), whole=True))
+    found = [tuple(_main(own, part) for part in range(3)) for own in tables[1:]]
+    assert len(found) == len(set(found)) + 3, "each choice of the metal part comes twice with all else green"
+    assert found.count(("green", "metal", "green")) == 2 and ("green", "metal", "wood") in found
 
 
 def test_a_colour_leaves_stripes_and_replaces_a_material() -> None:
-    table = _table(("stripes", "red"), ("brick", ""))
-    striped, plain = repainted(table, ["blue"])
+    table = _table(("stripes", "red"), ("brick", ""), ("fabric", "red"))
+    _, striped, plain, fabric = repainted(table, _of_parts("blue"))
     assert layout.PATTERNS[int(striped[0, layout.PATTERN].argmax())] == "stripes"
     assert torch.equal(striped[0, layout.COLOR_B], table[0, layout.COLOR_B])
     assert layout.PATTERNS[int(plain[1, layout.PATTERN].argmax())] == "plain"
     assert torch.allclose(plain[1, layout.COLOR_B], torch.tensor(COLORS["blue"]))
+    assert torch.allclose(fabric[2, layout.COLOR_B], SHADE * torch.tensor(COLORS["blue"]))
+
+
+@pytest.mark.parametrize(
+    ("coat", "known"),
+    [
+        (("red", "leather"), [("red", "leather")]),
+        (("white", "marble"), [("marble",)]),
+        (("red", "wood"), [("red",)]),
+        (("red", "stripes"), [("red",)]),
+        (("stripes",), []),
+    ],
+)
+def test_what_cannot_be_painted_is_left_out_and_a_colour_beats_a_material_of_another(
+    coat: tuple[str, ...], known: list
+) -> None:
+    assert known_coats(Paintwork((coat,))) == known
+
+
+def test_coloured_leather_is_one_paint() -> None:
+    work = Paintwork((("red", "leather"),), whole=True)
+    tables = repainted(_table(("plain", "blue")), work)
+    whole = torch.tensor([1.0] + [0.0] * (layout.SLOTS - 1))
+    assert [shows(table, work, whole) for table in tables] == [False, True]
 
 
 @pytest.mark.parametrize("paints", [[], ["stripes"], ["red", "blue"]])
 def test_without_paints_or_parts_enough_nothing_is_tried(paints: list[str]) -> None:
-    assert repainted(_table(("plain", "green")), paints).shape == (0, layout.SLOTS, layout.COLUMNS)
+    tables = repainted(_table(("plain", "green")), _of_parts(*paints))
+    assert tables.shape == (0, layout.SLOTS, layout.COLUMNS)
+
+
+def test_the_paint_of_the_whole_must_cover_most_of_what_no_other_claims() -> None:
+    table = _table(("plain", "red"), ("plain", "blue"), ("plain", "green"))
+    red, both = Paintwork((("red",),), whole=True), Paintwork((("red",), ("blue",)), whole=True)
+    for shares, red_shown, both_shown in [((0.6, 0.3, 0.1), True, True), ((0.3, 0.6, 0.1), False, True),
+                                          ((0.1, 0.6, 0.3), False, False)]:  # fmt: skip
+        padded = torch.tensor([*shares] + [0.0] * (layout.SLOTS - 3))
+        assert shows(table, red, padded) == red_shown and shows(table, both, padded) == both_shown
+        assert shows(table, _of_parts("red"), padded) and not shows(table, _of_parts("pink"), padded)
+
+
+def test_surface_is_shared_out_by_area() -> None:
+    """A cube of side 0.3 and a ball of radius 0.15 apart from it, and what is cut away has none."""
+    table = _table(("plain", "red"), ("plain", "blue"), ("plain", "green"), cut=2)
+    table[:, layout.KIND] = 0
+    for part, (kind, x, size) in enumerate([("box", -0.25, 0.15), ("ellipsoid", 0.25, 0.15),
+                                            ("ellipsoid", 0.0, 0.05)]):  # fmt: skip
+        table[part, layout.KIND.start + layout.KINDS.index(kind)] = 1
+        table[part, layout.CENTER] = torch.tensor([x, 0.0, 0.0])
+        table[part, layout.AXIS_Y] = torch.tensor([0.0, 1.0, 0.0])
+        table[part, layout.AXIS_X] = torch.tensor([1.0, 0.0, 0.0])
+        table[part, layout.PARAMS] = torch.tensor([size, size, size, 0.0])
+    shares = surface_shares(table)
+    cube, ball = 6 * 0.3**2, 4 * torch.pi * 0.15**2
+    assert shares[0] == pytest.approx(cube / (cube + ball), abs=0.06)
+    assert shares[1] == pytest.approx(ball / (cube + ball), abs=0.06)
+    assert shares[2:].sum() == 0
 
 
 def test_models_without_parts_try_nothing() -> None:
     model = DvrModel(code_size=4, width=9, blocks=1, image_size=32)
-    assert model.repainted(torch.zeros(4), ["red"]).shape == (0, 4)
+    assert model.repainted(torch.zeros(4), _of_parts("red")).shape == (0, 4)
 
 
 @torch.no_grad()
 def test_codes_of_the_starter_carry_the_paints_and_keep_the_shape() -> None:
     bundle = load_bundle(resolve_bundle("starter"))
     feature = bundle.clip.encode_text(["a red chair with blue legs"]).expand(4, -1)
-    paints, shown = {"purple", "metal"}, []
+    paints, carried, tried = {"purple", "metal"}, 0, 0
     for code in bundle.mapper.propose(feature, torch.Generator().manual_seed(0), 0.5):
         before = table_of(clear_paints(bundle.svr.decoder(code[None])))[0]
-        groups = min(len(paint_groups(before)), MOST_GROUPS)
-        codes = bundle.svr.repainted(code, sorted(paints))
-        assert len(codes) == groups * (groups - 1)
+        codes = bundle.svr.repainted(code, _of_parts(*sorted(paints)))
         for own in codes:
             after = table_of(clear_paints(bundle.svr.decoder(own[None])))[0]
             there = (before[:, layout.EXISTS] > 0) & (after[:, layout.EXISTS] > 0)
             assert (before[there] - after[there])[:, layout.CENTER].abs().mean() < 0.04
-            shown.append(paints <= {_main(after, group[0]) for group in paint_groups(after)})
-    assert len(shown) > 4 and sum(shown) >= 0.7 * len(shown)
+            assert paints <= {_main(after, group[0]) for group in paint_groups(after)}
+        groups = min(len(paint_groups(before)), MOST_GROUPS)
+        carried, tried = carried + len(codes), tried + groups * (groups - 1)
+    assert tried > 4 and carried >= 0.7 * tried

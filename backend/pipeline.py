@@ -35,7 +35,7 @@ from backend.paint_words import paintwork
 from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
-from backend.silhouettes import object_mask, silhouette_overlaps
+from backend.silhouettes import FINE, Outline, object_mask
 from backend.text_guidance import guide
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ HURRIED_RESOLUTION = 64
 """Greatest mesh resolution of a job that was asked to stop early."""
 _GUIDE_SEED_STEP = 0x9E3779B97F4A7C15
 """Sets stage 2's random stream apart from the mapper's."""
+_FINELY = 16
+"""Proposals for an image whose silhouettes are compared once more, finely."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,7 @@ def _propose(
     """Codes for the feature, ranked; returns the best [C] and starts the record with it."""
     count = recipe.settings.mapper.candidates
     yield Progress("propose", 0, count)
-    codes = candidates(bundle, recipe, feature, seen)
+    codes = candidates(bundle, recipe, feature, seen, stop)
     best: tuple[Score, Tensor] | None = None
     for index, code in enumerate(codes):
         score = judge(code)
@@ -300,27 +302,34 @@ def _propose(
 
 
 @torch.no_grad()
-def candidates(bundle: Bundle, recipe: Recipe, feature: Tensor, seen: Seen | None = None) -> Tensor:
+def candidates(
+    bundle: Bundle,
+    recipe: Recipe,
+    feature: Tensor,
+    seen: Seen | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Tensor:
     """Codes [N, C] for a unit feature [F], those that the mapper finds to agree best with it first.
 
     seen: an image to stay near to; where silhouettes tell which proposal it shows, and no prompt asks for
-    more, this is the only one.
+    more, this is the only one. After a wish to stop, they are not asked any more.
     """
     mapper, settings = _mapper_of(bundle), recipe.settings.mapper
     asked = feature.expand(max(settings.candidates, settings.proposals), -1)
     generator = torch.Generator().manual_seed(recipe.seed)
     diversity = min(1.0, recipe.diversity * settings.noise_scale)
     codes = mapper.propose(asked, generator=generator, diversity=diversity, near=seen.code if seen else None)
-    count, overlaps = settings.candidates, None
-    if seen and settings.silhouette_weight:
+    count = settings.candidates
+    outline = Outline.of(bundle.svr, seen.image) if seen and settings.silhouette_weight else None
+    if outline is not None:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
-        both = torch.cat([codes, free])
-        overlaps = silhouette_overlaps(bundle.svr, both, seen.image)
-    if overlaps is not None:
-        codes, count = both, count if recipe.prompt else 1
+        codes, count = torch.cat([codes, free]), count if recipe.prompt else 1
     rank = mapper.agreement(codes, feature.expand(len(codes), -1))
-    if overlaps is not None:
-        rank = rank + settings.silhouette_weight * overlaps
+    if outline is not None:
+        rough = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, stop=stop)
+        left = rough.argsort(descending=True, stable=True)[:_FINELY]
+        codes, rank = codes[left], rank[left]
+        rank = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, FINE, stop)
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
     codes = codes[rank.argsort(descending=True, stable=True)]
     painted = _painted(bundle, recipe, feature, codes[: settings.repaints])

@@ -18,6 +18,7 @@ from backend.image_input import read_image
 from backend.paint_words import Paintwork
 from backend.pipeline import Result, Seen, candidates, decode, generate, refine
 from backend.recipe import Recipe, change_settings
+from backend.silhouettes import FINE, ROUGH, Fineness
 from backend.svr.base import SvrModel
 from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
 
@@ -173,19 +174,28 @@ def test_silhouettes_choose_among_proposals_for_an_image(
     assert len(plain) == TINY_SETTINGS.mapper.candidates
     told = []
 
-    def overlaps(model: SvrModel, codes: Tensor, image: Tensor) -> Tensor:
-        assert model is bundle.svr and torch.equal(image, seen.image)
-        told.append(codes)
-        return (torch.arange(len(codes)) == 4).float()
+    class Told:
+        """Roughly the fifth fits best, finely the sixth of those that are left."""
 
-    monkeypatch.setattr("backend.pipeline.silhouette_overlaps", overlaps)
+        @classmethod
+        def of(cls, model: SvrModel, image: Tensor) -> "Told":
+            assert model is bundle.svr and torch.equal(image, seen.image)
+            return cls()
+
+        def overlaps(self, model: SvrModel, codes: Tensor, how: Fineness = ROUGH, stop: Any = None) -> Tensor:
+            told.append((codes, how))
+            return (torch.arange(len(codes)) == (4 if how == ROUGH else 5)).float()
+
+    monkeypatch.setattr("backend.pipeline.Outline", Told)
     chosen = candidates(bundle, recipe, feature, seen)
-    assert len(told[0]) == 12, "near the image, and anywhere"
-    assert torch.equal(chosen[0], told[0][4])
+    (rough, first), (fine, second) = told
+    assert (first, second) == (ROUGH, FINE)
+    assert len(rough) == len(fine) == 12, "near the image, and anywhere"
+    assert torch.equal(fine[0], rough[4]) and torch.equal(chosen[0], fine[5])
     assert len(chosen) == (TINY_SETTINGS.mapper.candidates if prompt else 1)
     candidates(bundle, recipe, feature)
     candidates(bundle, _recipe(prompt=prompt), feature, seen)
-    assert len(told) == 1
+    assert len(told) == 2
 
 
 def test_an_image_without_a_clear_object_is_told_where_outlines_count(bundle: Bundle, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from backend.cameras import FOCAL, look_at
-from backend.silhouettes import SIZE, object_mask, silhouette_overlaps
+from backend.silhouettes import FINE, ROUGH, Fineness, Outline, object_mask
 from backend.svr.dvr import DvrModel
 from tests.backend.tiny_bundle import CODE_SIZE, RADIUS, tiny_svr
 
@@ -36,31 +36,48 @@ def _diamond(radius: float, *, size: int = 96, background: float = 1.0) -> Tenso
     return image
 
 
-def test_overlaps_are_ratios_of_areas(octahedra: DvrModel) -> None:
-    found = silhouette_overlaps(octahedra, _codes(0.28, 0.4, 0.5), _diamond(0.4))
-    assert found is not None
+@pytest.mark.parametrize(("how", "slack"), [(ROUGH, 0.12), (FINE, 0.08)])
+def test_overlaps_are_ratios_of_areas(octahedra: DvrModel, how: Fineness, slack: float) -> None:
+    outline = Outline.of(octahedra, _diamond(0.4))
+    assert outline is not None
+    found = outline.overlaps(octahedra, _codes(0.28, 0.4, 0.5), how)
     # (0.28 / 0.4 * 1.7 / 1.65)^2 from the nearest tried camera, (0.4 / 0.5 * 1.75 / 1.7)^2 from the farthest;
-    # a pixel is a twelfth of the diamond's half width.
-    assert torch.allclose(found, torch.tensor([0.52, 1.0, 0.68]), atol=0.12)
+    # a rough pixel is a twelfth of the diamond's half width.
+    assert torch.allclose(found, torch.tensor([0.52, 1.0, 0.68]), atol=slack)
     assert found.argmax() == 1
 
 
+def test_fine_silhouettes_tell_what_rough_ones_cannot(octahedra: DvrModel) -> None:
+    outline = Outline.of(octahedra, _diamond(0.4))
+    assert outline is not None
+    codes = _codes(0.39, 0.4, 0.41, 0.42)
+    assert outline.overlaps(octahedra, codes, FINE).argmax() == 1
+
+
 def test_an_empty_shape_overlaps_nothing(octahedra: DvrModel) -> None:
-    found = silhouette_overlaps(octahedra, _codes(-0.1, 0.3), _diamond(0.3))
-    assert found is not None and found[0] == 0 and found[1] > 0.85
+    outline = Outline.of(octahedra, _diamond(0.3))
+    assert outline is not None
+    found = outline.overlaps(octahedra, _codes(-0.1, 0.3))
+    assert found[0] == 0 and found[1] > 0.85
 
 
-def test_no_answer_without_a_camera_or_an_object(octahedra: DvrModel) -> None:
-    codes = _codes(0.3)
-    assert silhouette_overlaps(tiny_svr(), codes, _diamond(0.3)) is None
-    assert silhouette_overlaps(octahedra, codes, torch.ones(1, 3, 64, 64)) is None
+def test_what_a_wish_to_stop_leaves_out_overlaps_nothing(octahedra: DvrModel) -> None:
+    outline, asked = Outline.of(octahedra, _diamond(0.3)), iter([False, True])
+    assert outline is not None
+    found = outline.overlaps(octahedra, _codes(0.3, 0.3, 0.3), stop=lambda: next(asked))
+    assert found[0] > 0.85 and found[1:].tolist() == [0, 0]
+
+
+def test_no_outline_without_a_camera_or_an_object(octahedra: DvrModel) -> None:
+    assert Outline.of(tiny_svr(), _diamond(0.3)) is None
+    assert Outline.of(octahedra, torch.ones(1, 3, 64, 64)) is None
 
 
 @pytest.mark.parametrize("background", [1.0, 0.5, 0.0])
 def test_the_object_stands_out_from_any_plain_background(background: float) -> None:
     mask = object_mask(_diamond(0.3, background=background))
-    assert mask is not None and mask.shape == (SIZE, SIZE)
-    half = 0.3 * FOCAL / DISTANCE * SIZE / 2
+    assert mask is not None and mask.shape == (ROUGH.size, ROUGH.size)
+    half = 0.3 * FOCAL / DISTANCE * ROUGH.size / 2
     assert int(mask.sum()) == pytest.approx(2 * half**2, rel=0.12)
     assert torch.equal(mask, mask.flip(0)) and torch.equal(mask, mask.flip(1))
 

@@ -22,6 +22,10 @@ PAINT = slice(layout.PATTERN.start, layout.COLUMNS)
 """Columns of a part's material."""
 MOST_GROUPS = 7
 """Paints of a shape that are exchanged, those on the most parts."""
+MOST_PIECES, MOST_FINE_COATS = 8, 2
+"""Further choices of parts that share a form, and the number of coats up to which they are tried."""
+ONE_FORM = 0.02
+"""Greatest difference of sizes that count as one form."""
 MOST_COATS = 3
 """Named paints that are tried, the first of a prompt."""
 MAIN_SHARE = 0.5
@@ -38,26 +42,35 @@ _CELLS = 32
 
 def repainted(table: Tensor, work: Paintwork) -> Tensor:
     """Tables [N, SLOTS, COLUMNS] of one shape [SLOTS, COLUMNS] with each coat of paint on other parts, on
-    every choice of parts; also with the first coat, where it is said of the whole, on all that is left. The
-    shape as it is comes first. N is 0 where there are no coats to put on, or fewer groups of parts."""
+    every choice of them: parts of one paint, or of one paint and form. Where the first coat is said of the
+    whole, it is also tried on all that no other takes. The shape as it is comes first. N is 0 where there are
+    no coats to put on, or fewer parts."""
     coats = known_coats(work)
-    groups = paint_groups(table)
-    if not coats or len(groups) < len(coats):
-        return table.new_zeros(0, *table.shape)
     tables = [table]
-    chosen = sorted(groups, key=len, reverse=True)[:MOST_GROUPS]
-    for order in itertools.permutations(chosen, len(coats)):
-        painted = table.clone()
-        for coat, group in zip(coats, order, strict=True):
-            _paint(painted, group, coat)
-        tables.append(painted)
-        if work.whole and len(groups) > len(coats):
-            painted = painted.clone()
-            for group in groups:
-                if group not in order:
-                    _paint(painted, group, coats[0])
-            tables.append(painted)
-    return torch.stack(tables)
+    for choice in _choices(table, len(coats), whole=work.whole):
+        tables.append(table.clone())
+        for coat, parts in zip(coats, choice, strict=True):
+            _paint(tables[-1], parts, coat)
+    return torch.stack(tables) if tables[1:] else table.new_zeros(0, *table.shape)
+
+
+def _choices(table: Tensor, coats: int, *, whole: bool) -> list[tuple[list[int], ...]]:
+    """Parts for each of some coats, no part twice."""
+    if not coats:
+        return []
+    every = paint_groups(table)
+    groups = sorted(every, key=len, reverse=True)[:MOST_GROUPS]
+    pieces = [piece for group in groups for piece in alike_parts(table, group) if piece != group]
+    several = groups + (pieces[:MOST_PIECES] if coats <= MOST_FINE_COATS else [])
+    first = [*groups, sorted(itertools.chain.from_iterable(every))] if whole else several
+    found = {}
+    for own, *others in itertools.product(first, *[several] * (coats - 1)):
+        taken = [part for parts in others for part in parts]
+        own = [part for part in own if part not in taken]
+        if own and len(set(taken)) == len(taken):
+            choice = (own, *others)
+            found[str(choice)] = choice
+    return list(found.values())
 
 
 def shows(table: Tensor, work: Paintwork, shares: Tensor) -> bool:
@@ -123,6 +136,18 @@ def paint_groups(table: Tensor) -> list[list[int]]:
         groups.append([i for i in left if pattern[i] == pattern[first] and near[i]])
         left = [i for i in left if i not in groups[-1]]
     return groups
+
+
+def alike_parts(table: Tensor, parts: list[int]) -> list[list[int]]:
+    """Some parts of a table [SLOTS, COLUMNS], by form: what has the kind and nearly the sizes, mirrored or
+    turned, is one piece (four legs)."""
+    form = torch.cat([table[:, layout.KIND], table[:, layout.PARAMS], table[:, layout.OUTLINE]], -1)
+    left, pieces = list(parts), []
+    while left:
+        near = (form - form[left[0]]).abs().amax(-1) < ONE_FORM
+        pieces.append([i for i in left if near[i]])
+        left = [i for i in left if not near[i]]
+    return pieces
 
 
 def paint_columns(name: str) -> Tensor:

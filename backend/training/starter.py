@@ -316,7 +316,10 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
     """Write the bundle `target` from the checkpoints and the training record in the working folder."""
     (clip, _), (svr, _) = trained_clip(settings, folder), trained_svr(folder)
     mapper = _new_flow(settings, folder, _encoded(settings, folder), _described(settings, folder))
+    seen = {k: v.clone() for k, v in mapper.state_dict().items() if k.startswith(("bank", "tower"))}
     load_weights(folder / "flow.pt", mapper)
+    # Images and shapes as CLIP and the shape tower see them now, which may have learnt on since.
+    mapper.load_state_dict({**mapper.state_dict(), **seen})
     test = open_corpus(folder / "test")
     iou = point_iou(svr, test)
     quality = {

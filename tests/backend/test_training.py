@@ -14,18 +14,21 @@ from backend.clip_encoder import build_tiny_clip
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
 from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
+from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
 from backend.training.part_images import ImageCodeLoss
 from backend.training.starter import (
+    export_starter,
     far_limit,
     read_settings,
     record_part,
     train_clip,
     train_codes,
     train_decoder,
+    train_flow,
     train_images,
     train_svr,
     train_tower,
@@ -36,7 +39,7 @@ from backend.training.starter import (
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
-TINY = CorpusSettings(seed=3, shapes=4, views=2, image_size=32, uniform_points=64, near_points=64, captions=2)
+TINY = CorpusSettings(seed=3, shapes=4, views=3, image_size=32, uniform_points=64, near_points=64, captions=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_corpus_depends_on_the_seed_alone(corpus_folder: Path) -> None:
     sample, _ = sample_of(TINY, 2)
     assert corpus.records[2]["category"] == sample.category.name
     assert corpus.records[2]["kind"] == sample.draw.kind
-    assert corpus.images.shape == (4, 2, 32, 32, 3)
+    assert corpus.images.shape == (4, 3, 32, 32, 3)
     corner = corpus.images[:, :, 0, 0]
     assert np.array_equal(corner, np.full_like(corner, 255))
     near = np.abs(corpus.distances[:, TINY.uniform_points :].astype(np.float32))
@@ -184,7 +187,8 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
     """The shipped weights fit although the corpus at hand has other words; CLIP makes a step, its words one
-    more from CLIP's, and one from the bundle's; the shape tower follows."""
+    more from CLIP's, and one from the bundle's; the shape tower follows, then the image tower and the flow.
+    What is exported has the towers as they learnt last, also where the flow knew earlier ones."""
     (tmp_path / "corpus").symlink_to(corpus_folder)
     (tmp_path / "described").symlink_to(corpus_folder)
     (tmp_path / "test").symlink_to(corpus_folder)
@@ -199,6 +203,8 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         words=settings.words.replace(**one),
         tower=settings.tower.replace(**one),
         images=settings.images.replace(**one),
+        flow=settings.flow.replace(**one),
+        bank=4,
     )
     list(train_codes(settings, tmp_path, shipped))
     list(train_svr(settings, tmp_path, shipped))
@@ -217,11 +223,23 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         list(train_images(settings, tmp_path))
         seen = trained_clip(settings, tmp_path)[0].model.visual.state_dict()
         assert not torch.equal(seen["attnpool.c_proj.weight"], clip.model.visual.attnpool.c_proj.weight)
-        for name in ("words.pt", "tower.pt", "images.pt"):
-            (tmp_path / name).unlink()
+        if start is None:
+            for name in ("words.pt", "tower.pt", "images.pt"):
+                (tmp_path / name).unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words
     for seconds in (2.0, 3.0):
         record_part(tmp_path, "clip", settings, seconds, shipped)
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["clip"]["steps"] == 1 and record["clip"]["seconds"] == 5
     assert record["before"] == shipped.record.training
+    list(train_flow(settings, tmp_path))
+    (tmp_path / "tower.pt").unlink()
+    list(train_tower(settings.replace(tower=settings.tower.replace(steps=2, warmup=1)), tmp_path))
+    export_starter(settings, tmp_path, tmp_path / "starter")
+    exported, tower = load_bundle(tmp_path / "starter"), ShapeTower(128, 256)
+    load_weights(tmp_path / "tower.pt", tower)
+    for name, weight in tower.state_dict().items():
+        assert torch.allclose(exported.mapper.tower.state_dict()[name], weight, atol=1e-2), name
+    flow = torch.load(tmp_path / "flow.pt", weights_only=True)["averaged"]
+    assert torch.allclose(exported.mapper.outlet.weight, flow["outlet.weight"], atol=1e-2)
+    assert not torch.allclose(flow["tower.net.0.weight"], tower.state_dict()["net.0.weight"], atol=1e-4)

@@ -125,15 +125,16 @@ def _away(color: str, material: str) -> float:
 
 def paint_groups(table: Tensor) -> list[list[int]]:
     """Parts of a table [SLOTS, COLUMNS] that share a pattern and nearly a colour; what cuts shows none."""
-    pattern = table[:, layout.PATTERN].argmax(-1)
-    color = table[:, layout.COLOR_A]
+    # Lists, which are quicker than tensors of so few numbers.
+    pattern = table[:, layout.PATTERN].argmax(-1).tolist()
+    color = table[:, layout.COLOR_A].tolist()
     solid = (table[:, layout.EXISTS] > 0) & (table[:, layout.CUT] == 0)
     left = solid.nonzero()[:, 0].tolist()
     groups = []
     while left:
         first = left[0]
-        near = (color - color[first]).norm(dim=-1) < ONE_PAINT
-        groups.append([i for i in left if pattern[i] == pattern[first] and near[i]])
+        groups.append([i for i in left if pattern[i] == pattern[first]
+                       and math.dist(color[i], color[first]) < ONE_PAINT])  # fmt: skip
         left = [i for i in left if i not in groups[-1]]
     return groups
 
@@ -180,8 +181,8 @@ def _shows(table: Tensor, group: list[int], paint: str) -> bool:
     pattern = _pattern_of(table, group)
     if paint not in COLORS:
         return pattern == paint
-    away = table.new_tensor(list(COLORS.values())) - table[group[0], layout.COLOR_A]
-    return _takes_colors(pattern) and list(COLORS)[int(away.norm(dim=-1).argmin())] == paint
+    color = table[group[0], layout.COLOR_A].tolist()
+    return _takes_colors(pattern) and min(COLORS, key=lambda name: math.dist(COLORS[name], color)) == paint
 
 
 def _paint(table: Tensor, group: list[int], coat: tuple[str, ...]) -> None:

@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     only("--only", default=",".join(PARTS), metavar="A,B", help=f"parts to run: {', '.join(PARTS)}")
     only("--start", metavar="BUNDLE", help="go on from a bundle's weights, not random ones")
     only("--threads", type=int, default=os.cpu_count(), help="processor threads")
+    only("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +52,9 @@ def _train_starter(arguments: argparse.Namespace) -> int:
 
     from backend.bundle_places import SHIPPED_FOLDER
     from backend.bundles import load_bundle
+    from backend.device import resolve_device
     from backend.training import starter
+    from backend.training.starter_recipe import read_settings
 
     chosen = arguments.only.split(",")
     unknown = sorted(set(chosen) - set(PARTS))
@@ -61,9 +64,10 @@ def _train_starter(arguments: argparse.Namespace) -> int:
         raise SettingError(f"Unknown parts: {', '.join(unknown)}.", remedy=f"Choose from {', '.join(PARTS)}.")
     logging.getLogger("backend.training").setLevel(logging.INFO)
     torch.set_num_threads(arguments.threads)
-    settings = starter.read_settings(arguments.config)
-    folder = arguments.work
-    start = load_bundle(arguments.start) if arguments.start else None
+    settings = read_settings(arguments.config)
+    folder, device = arguments.work, resolve_device(arguments.device)
+    if arguments.start:
+        starter.begin_from(load_bundle(arguments.start), folder)
     for part in PARTS:
         if part not in chosen:
             continue
@@ -74,11 +78,10 @@ def _train_starter(arguments: argparse.Namespace) -> int:
             shapes = settings.described.shapes
             show_progress(part, starter.train_corpora(settings, folder), shapes, lambda n: (n, ""))
         else:
-            weights = {"start": start} if part in ("codes", "clip", "words", "svr", "flow") else {}
-            steps = getattr(starter, f"train_{part}")(settings, folder, **weights)
+            steps = getattr(starter, f"train_{part}")(settings, folder, device)
             show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":
-            starter.record_part(folder, part, settings, time.perf_counter() - started, start)
+            starter.record_part(folder, part, settings, time.perf_counter() - started, device)
     return 0
 
 

@@ -94,7 +94,7 @@ class FlowMapper(Mapper):
             near = self.bank_codes[self._picked(features, generator, diversity)]
         white = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:
-            white = diversity * torch.randn(white.shape, generator=generator, device=white.device)
+            white = diversity * torch.randn(white.shape, generator=generator).to(white)
         white = (1 - start) * white + start * self.whitening.to_white(near)
         return self.whitening.to_code(self._carried(white, start, features))
 
@@ -125,7 +125,7 @@ class FlowMapper(Mapper):
         near = fitting.topk(min(self.neighbours, len(self.bank)), dim=-1).indices  # [B, N]
         if diversity <= 0:
             return near[:, 0]
-        pick = torch.randint(near.shape[1], (len(near), 1), generator=generator, device=near.device)
+        pick = torch.randint(near.shape[1], (len(near), 1), generator=generator).to(near)
         return near.gather(1, pick)[:, 0]
 
     def _guided(self, white: Tensor, time: Tensor, condition: Tensor) -> Tensor:

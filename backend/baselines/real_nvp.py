@@ -73,7 +73,7 @@ class RealNvpMapper(Mapper):
         """Codes [B, C]; `diversity` is the temperature of the noise, 0 gives the most likely code."""
         noise = torch.zeros(len(features), self.components, device=features.device)
         if diversity > 0:
-            noise = diversity * torch.randn(noise.shape, generator=generator, device=noise.device)
+            noise = diversity * torch.randn(noise.shape, generator=generator).to(noise)
         return self.whitening.to_code(self.from_noise(noise, features))
 
     def architecture(self) -> dict[str, Any]:

@@ -18,6 +18,8 @@ SOFTNESS = 0.01
 WHITE_FROM, WHITE_AT = 0.06, 0.1
 """Distances outside the shape between which its colour fades to white: what stage 2's background loss asks of
 a decoder holds here by construction."""
+SHARP = 0.004
+"""Blends up to which a joint is not rounded."""
 NEAR = WHITE_AT
 """Parts are asked exactly at points within this distance, and that of the widest blend, of the ball around
 them."""
@@ -58,11 +60,13 @@ class Parts:
 
     @classmethod
     def read(cls, rows: Tensor) -> "Parts":
-        """Of rows [SLOTS, COLUMNS] with logits where the layout has shares; parts that are rather not there
-        are left out, but the likeliest stays."""
-        exists = rows[:, layout.EXISTS] > 0
-        exists = exists | (rows[:, layout.EXISTS] == rows[:, layout.EXISTS].max())
-        rows = rows[exists]
+        """Of rows [SLOTS, COLUMNS] of one shape with logits where the layout has shares, those that are
+        `there`."""
+        return cls.of(rows[there(rows)])
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "Parts":
+        """Of the rows [K, COLUMNS], all of them."""
         kinds = rows[:, layout.KIND].argmax(-1).tolist()
         patterns = rows[:, layout.PATTERN].argmax(-1).tolist()
         return cls(
@@ -90,8 +94,10 @@ class Parts:
     @cached_property
     def _order(self) -> list[int]:
         """Row of each part among the groups' rows."""
-        listed = [i for _, members in self._groups for i in members]
-        return [listed.index(i) for i in range(len(listed))]
+        order = [0] * len(self.kinds)
+        for row, i in enumerate(i for _, members in self._groups for i in members):
+            order[i] = row
+        return order
 
     @cached_property
     def _solid(self) -> list[tuple[str, Tensor, Tensor, Tensor, Tensor | None]]:
@@ -106,14 +112,13 @@ class Parts:
         frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
         solid = []
         for kind, members in self._groups:
-            outline = (
-                _closed([self.outline[i] for i in members], kind) if kind in ("prism", "lathe") else None
-            )
+            outline = _closed(self.outline[members], kind) if kind in ("prism", "lathe") else None
             solid.append((kind, self.center[members], frames[members], self.params[members], outline))
         return solid
 
     def distances(self, points: Tensor, reach: float = NEAR) -> Tensor:
-        """[K, P] distances of points [P, 3] to each part alone, negative inside.
+        """[K, P] distances of points [P, 3], or [K, P, 3] of its own for every part, to each part alone,
+        negative inside.
 
         A part further than `reach` gives the distance of the ball around it: most parts are far from most
         points.
@@ -121,8 +126,10 @@ class Parts:
         # Beyond this a rounded joint cannot reach the surface, however much closer than the part its ball is.
         near = reach + 1.25 * float(self.blend.detach().amax().clamp_min(0))
         found = []
-        for kind, center, frames, params, outline in self._solid:
-            away = points[None] - center[:, None]
+        for (_, members), (kind, center, frames, params, outline) in zip(
+            self._groups, self._solid, strict=True
+        ):
+            away = (points[None] if points.dim() == 2 else points[members]) - center[:, None]
             ball = (away.square().sum(-1) + 1e-12).sqrt() - _radius(kind, params, outline)[:, None]
             part, point = (ball < near).nonzero(as_tuple=True)
             local = away[part, point][:, None] @ frames[part]  # [N, 1, 3]
@@ -143,13 +150,13 @@ class Parts:
         while i < len(each):
             if self.cuts[i]:
                 whole = torch.maximum(whole, -each[i])
-            elif blends[i] > 0.004:
+            elif blends[i] > SHARP:
                 blend = self.blend[i]
                 overlap = (blend - (whole - each[i]).abs()).clamp_min(0) / blend
                 whole = torch.minimum(whole, each[i]) - overlap.square() * blend * 0.25
             else:
                 end = i + 1
-                while end < len(each) and not self.cuts[end] and blends[end] <= 0.004:
+                while end < len(each) and not self.cuts[end] and blends[end] <= SHARP:
                     end += 1
                 whole = torch.minimum(whole, each[i:end].amin(0))
                 i = end - 1
@@ -203,24 +210,36 @@ def _radius(kind: str, params: Tensor, outline: Tensor | None) -> Tensor:
     return p[:, 0] + p[:, 1]
 
 
-def _closed(outlines: list[Tensor], kind: str) -> Tensor:
+def there(rows: Tensor) -> Tensor:
+    """Which parts [..., SLOTS] of shapes' rows [..., SLOTS, COLUMNS] are there: those that rather are than
+    not, and the likeliest in any case."""
+    exists = rows[..., layout.EXISTS]
+    return (exists > 0) | (exists == exists.amax(-1, keepdim=True))
+
+
+def _closed(outlines: Tensor, kind: str) -> Tensor:
     """Outlines [K, N, 2] without their repeated last corners; a lathe's are closed beyond the axis."""
-    closed = []
-    for outline in outlines:
-        same = ((outline - outline[-1]).abs().amax(-1) < _SAME_CORNER).tolist()
-        last = len(same) - 1
-        while last > 2 and same[last - 1]:
-            last -= 1
-        corners = outline[: last + 1]
-        if kind == "lathe":
-            corners = torch.cat([corners[:, :1].clamp_min(0), corners[:, 1:]], 1)
-            ends = corners[[-1, 0]]
-            corners = torch.cat(
-                [corners, torch.stack([torch.full_like(ends[:, 0], _BEYOND_AXIS), ends[:, 1]], 1)]
-            )
-        closed.append(corners)
-    most = max(len(corners) for corners in closed)
-    return torch.stack([torch.cat([c, c[-1:].expand(most - len(c), 2)]) for c in closed])
+    same = (outlines - outlines[:, -1:]).abs().amax(-1) < _SAME_CORNER
+    corners = torch.arange(outlines.shape[1], device=outlines.device)
+    # The last corner is the first of those, from the third on, from which on all are the same.
+    last = (corners * (~same).roll(1, 1)).amax(1).clamp_min(2)
+    most = int(last.max()) + 1
+    at = corners[:most]
+    if kind == "prism":
+        return _gathered(outlines, torch.minimum(at, last[:, None]))
+    outlines = torch.cat([outlines[..., :1].clamp_min(0), outlines[..., 1:]], -1)
+    at = corners.new_tensor(range(most + 2))
+    beyond = (at > last[:, None])[..., None]
+    # Past the last corner stands its height beyond the axis, then that of the first, which repeats.
+    height = torch.where(at == last[:, None] + 1, last[:, None], 0)
+    ends = _gathered(outlines, height)
+    ends = torch.cat([torch.full_like(ends[..., :1], _BEYOND_AXIS), ends[..., 1:]], -1)
+    return torch.where(beyond, ends, _gathered(outlines, torch.minimum(at, last[:, None])))
+
+
+def _gathered(outlines: Tensor, corners: Tensor) -> Tensor:
+    """The corners [K, M] of outlines [K, N, 2]."""
+    return outlines.gather(1, corners[..., None].expand(-1, -1, 2))
 
 
 class PartsField(Field):

@@ -54,6 +54,9 @@ class Encoded:
     codes: Tensor
     """Shape codes averaged over the views [N, C]."""
 
+    def to(self, device: torch.device) -> "Encoded":
+        return Encoded(*(values.to(device) for values in (self.images, self.texts, self.codes)))
+
 
 def encode_images(clip: ClipEncoder, data: Dataset, cache: Path, precision: str = "float32") -> Tensor:
     """Unit features [N, VIEWS, F] in half precision of the images of a data set; computed once, then read
@@ -229,9 +232,11 @@ class FlowLoss:
         """described: further shapes for half of each batch, whose `images` are captions too. weights: of the
         whitened dimensions [K], with the mean 1."""
         self._precision = precision
+        device = mapper.inlet.bias.device
         self._weights = torch.ones(mapper.components) if weights is None else weights
+        self._weights = self._weights.to(device)
         self._mapper = mapper
-        self._sets = [encoded] if described is None else [encoded, described]
+        self._sets = [one.to(device) for one in (encoded, described) if one is not None]
         self._batch = batch
         self._white = [mapper.whitening.to_white(one.codes) for one in self._sets]
 
@@ -244,9 +249,10 @@ class FlowLoss:
             ends.append(white[rows])
             codes.append(encoded.codes[rows])
         condition, end = own_part(torch.cat(conditions)), own_part(torch.cat(ends))
-        start = own_part(torch.randn((total, end.shape[-1]), generator=generator))
-        time = own_part(self.times(total, generator))
-        free = own_part(torch.rand((total, 1), generator=generator)) < FREE_SHARE
+        device = end.device
+        start = own_part(torch.randn((total, end.shape[-1]), generator=generator)).to(device)
+        time = own_part(self.times(total, generator)).to(device)
+        free = own_part(torch.rand((total, 1), generator=generator)).to(device) < FREE_SHARE
         middle = start + time[:, None] * (end - start)
         with autocast(middle.device, self._precision):
             guess = self._mapper.velocity(middle, time, condition.masked_fill(free, 0)).float()
@@ -273,7 +279,7 @@ class RegressionLoss:
 
     def __init__(self, mapper: Mapper, encoded: Encoded, batch: int, noise_scale: float) -> None:
         self._mapper = mapper
-        self._encoded = encoded
+        self._encoded = encoded.to(next(mapper.parameters()).device)
         self._batch = batch
         self._noise_scale = noise_scale
 
@@ -290,7 +296,7 @@ def mixed_condition(encoded: Encoded, rows: Tensor, generator: torch.Generator) 
     """Unit conditions [B, F]: a random share of a view's feature and of a caption's."""
     views = torch.randint(encoded.images.shape[1], rows.shape, generator=generator)
     captions = torch.randint(encoded.texts.shape[1], rows.shape, generator=generator)
-    share = torch.rand((len(rows), 1), generator=generator)
+    share = torch.rand((len(rows), 1), generator=generator).to(encoded.codes.device)
     image, text = encoded.images[rows, views].float(), encoded.texts[rows, captions].float()
     return F.normalize(share * text + (1 - share) * image, dim=-1)
 

@@ -70,6 +70,7 @@ class ContrastiveLoss:
         self._corpus = corpus
         self._codes = codes
         self._described = described
+        self._device = student.clip.device
         self._batch = batch
         self._precision = precision
 
@@ -80,13 +81,14 @@ class ContrastiveLoss:
         views = rng.integers(corpus.settings.views, size=self._batch)
         records = [corpus.records[i] for i in shapes]
         texts = [str(rng.choice(record["captions"])) for record in records]
-        images = augment(image_batch(corpus, shapes, views), mask_batch(corpus, shapes, views), rng)
+        masks = mask_batch(corpus, shapes, views, self._device)
+        images = augment(image_batch(corpus, shapes, views, self._device), masks, rng)
         more = rng.integers(len(self._described.captions), size=MORE_TEXTS)
         words = [*texts, *(str(rng.choice(self._described.captions[i])) for i in more)]
         with autocast(images.device, self._precision):
             image_features = F.normalize(student.clip.encode_image_raw(images).float(), dim=-1)
             all_texts = F.normalize(student.clip.encode_text_raw(words).float(), dim=-1)
-        codes = torch.cat([self._codes[shapes], self._described.codes[more]])
+        codes = torch.cat([self._codes[shapes], self._described.codes[more]]).to(self._device)
         all_shapes = student.shape_tower(codes)
         text_features, shape_features = all_texts[: self._batch], all_shapes[: self._batch]
         scale = student.clip.model.logit_scale.exp().clamp(max=100)
@@ -97,11 +99,12 @@ class ContrastiveLoss:
             * contrastive_loss(image_features, shape_features, [str(shape) for shape in shapes], scale),
         }
         for key, indices in student.classes.items():
-            labels = torch.tensor([indices[label_of(record, key)] for record in records])
-            named = F.cross_entropy(student.heads[key](image_features * HEAD_SCALE), labels)
+            named = [indices[label_of(record, key)] for record in records]
+            labels = torch.tensor(named, device=self._device)
+            error = F.cross_entropy(student.heads[key](image_features * HEAD_SCALE), labels)
             if key == "category":
-                named = named + F.cross_entropy(student.heads[key](text_features * HEAD_SCALE), labels)
-            losses[key] = HEAD_WEIGHT * named
+                error = error + F.cross_entropy(student.heads[key](text_features * HEAD_SCALE), labels)
+            losses[key] = HEAD_WEIGHT * error
         return losses
 
 
@@ -119,22 +122,24 @@ def classes_of(corpus: Corpus) -> dict[str, list[str]]:
     return {key: sorted({label_of(record, key) for record in corpus.records}) for key in keys}
 
 
-def mask_batch(corpus: Corpus, shapes: np.ndarray, views: np.ndarray) -> Tensor:
+def mask_batch(
+    corpus: Corpus, shapes: np.ndarray, views: np.ndarray, device: torch.device | None = None
+) -> Tensor:
     """Object masks [B, 1, S, S] in {0, 1}."""
     bits = np.stack([corpus.masks[i, v] for i, v in zip(shapes, views, strict=True)])
-    return torch.from_numpy(np.unpackbits(bits, axis=-1).astype(np.float32))[:, None]
+    return torch.from_numpy(np.unpackbits(bits, axis=-1)).to(device).float()[:, None]
 
 
 def augment(images: Tensor, masks: Tensor, rng: np.random.Generator) -> Tensor:
     """Random flat backgrounds, then one random shift and scale per image (outside is background)."""
-    b = len(images)
-    flat = torch.from_numpy(rng.random((b, 3, 1, 1), np.float32))
-    chosen = torch.from_numpy(rng.random(b) < BACKGROUND_SHARE)[:, None, None, None].float()
+    b, device = len(images), images.device
+    flat = torch.from_numpy(rng.random((b, 3, 1, 1), np.float32)).to(device)
+    chosen = torch.from_numpy(rng.random(b) < BACKGROUND_SHARE).to(device)[:, None, None, None].float()
     images = images * masks + (1 - masks) * (chosen * flat + (1 - chosen))
     scale = rng.uniform(1 - CROP, 1 + CROP, (b, 1, 1))
     shift = rng.uniform(-0.12, 0.12, (b, 2, 1))
     theta = np.concatenate([np.eye(2)[None] * scale, shift], -1).astype(np.float32)  # [B, 2, 3]
-    grid = F.affine_grid(torch.from_numpy(theta), list(images.shape), align_corners=False)
+    grid = F.affine_grid(torch.from_numpy(theta).to(device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -151,7 +156,7 @@ def retrieval(clip: ClipEncoder, corpus: Corpus, *, held_out: int = 512) -> dict
     texts = clip.encode_text([plain_prompt(n, c) for n in names for c in colors])
     right, right_color, colored = 0, 0, 0
     count = min(held_out, len(corpus))
-    images = image_batch(corpus, np.arange(count), np.zeros(count, int))
+    images = image_batch(corpus, np.arange(count), np.zeros(count, int), clip.device)
     best = (clip.encode_image(images) @ texts.T).argmax(-1).tolist()
     for i, choice in enumerate(best):
         record = corpus.records[i]

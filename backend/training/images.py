@@ -37,8 +37,8 @@ class ImagesLoss:
         tower's features of them [N, F]."""
         self._clip = clip
         self._corpus = corpus
-        self._texts = texts
-        self._shapes = shapes
+        self._texts = texts.to(clip.device)
+        self._shapes = shapes.to(clip.device)
         self._batch = batch
         self._precision = precision
         clip.model.requires_grad_(False)
@@ -55,7 +55,9 @@ class ImagesLoss:
         which = rng.integers(self._texts.shape[1], size=self._batch)
         records = [corpus.records[row] for row in rows]
         captions = [record["captions"][i] for record, i in zip(records, which, strict=True)]
-        images = augment(image_batch(corpus, rows, views), mask_batch(corpus, rows, views), rng)
+        device = self._clip.device
+        masks = mask_batch(corpus, rows, views, device)
+        images = augment(image_batch(corpus, rows, views, device), masks, rng)
         with autocast(images.device, self._precision):
             features = F.normalize(self._clip.encode_image_raw(images).float(), dim=-1)
         scale = self._clip.model.logit_scale.exp().clamp(max=100)
@@ -70,11 +72,12 @@ class ImagesLoss:
         """Cross entropy of the category, and of the colour where the main part is plainly painted, from
         logits [B, categories x colours]."""
         each = logits.log_softmax(-1).unflatten(-1, (len(self._names), len(self._colors)))
-        kinds = torch.tensor([self._names.index(record["category"]) for record in records])
+        device = logits.device
+        kinds = torch.tensor([self._names.index(record["category"]) for record in records], device=device)
         loss = F.nll_loss(each.logsumexp(2), kinds)
         main = [next(iter(record["paints"].values())) for record in records]
         plain = [i for i, (_, pattern) in enumerate(main) if pattern == "plain"]
         if not plain:
             return loss
-        colors = torch.tensor([self._colors.index(main[i][0]) for i in plain])
+        colors = torch.tensor([self._colors.index(main[i][0]) for i in plain], device=device)
         return loss + F.nll_loss(each[plain].logsumexp(1), colors)

@@ -83,7 +83,7 @@ def run_loop(
     generator = torch.Generator().manual_seed(settings.seed + first)
     writer = _writer(folder / "tensorboard" / name) if is_first() else None
     started, bad = time.perf_counter(), 0
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     last = settings.steps if until is None else min(until, settings.steps)
     for step in range(first, last):
         for group in optimizer.param_groups:
@@ -105,16 +105,16 @@ def run_loop(
         optimizer.step()
         if averaged is not None:
             averaged.update_parameters(model)
-        for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach()) / 20
+        for key, value in losses.items():  # on their device, which is not waited for
+            sums[key] = sums.get(key, torch.zeros_like(value)) + value.detach() / 20
         if (step + 1) % 20 == 0:
             seconds = (time.perf_counter() - started) / (step + 1 - first)
-            means = mean_of_all(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
-            sums = dict(zip(sums, means, strict=True))
+            told = torch.stack(list(sums.values())).double().cpu()
+            means = dict(zip(sums, mean_of_all(told).tolist(), strict=True))
             if writer is not None:
-                for key, value in sums.items():
-                    writer.add_scalar(key, value, step + 1)
-            yield Step(step + 1, settings.steps, sums, seconds)
+                for key, mean in means.items():
+                    writer.add_scalar(key, mean, step + 1)
+            yield Step(step + 1, settings.steps, means, seconds)
             sums = {}
         if is_first() and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == last):
             _save(path, step + 1, model, optimizer, averaged)
@@ -135,12 +135,21 @@ def rate_at(step: int, settings: LoopSettings) -> float:
     return settings.final_rate + (1 - settings.final_rate) * cosine
 
 
-def load_weights(path: Path, model: nn.Module) -> int:
-    """The (averaged) weights of a checkpoint into a model; returns its step."""
+def load_weights(path: Path, model: nn.Module, *, without: str | tuple[str, ...] = ()) -> int:
+    """The (averaged) weights of a checkpoint into a model; returns its step. What begins with `without` in a
+    state dict stays the model's own."""
     state = torch.load(path, weights_only=True, map_location="cpu")
-    model.load_state_dict(state["averaged"] or state["model"])
+    weights = state["averaged"] or state["model"]
+    taken = {name: value for name, value in weights.items() if not name.startswith(without)}
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(without)}
+    model.load_state_dict({**taken, **own})
     model.eval()
     return int(state["step"])
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """A checkpoint of step 0 for `load_weights`, of weights that were trained elsewhere."""
+    torch.save({"step": 0, "model": model.state_dict(), "averaged": None}, path)
 
 
 class _LossModule(nn.Module):

@@ -32,7 +32,8 @@ from backend.training.data_settings import AlignTraining, ClipTraining, MappingS
 from backend.training.loop import run_loop
 from backend.training.pairing import Pairing, PairingSettings, run_pairing
 from backend.training.processes import is_first, process_count, wait_for_all
-from backend.training.starter import CLIP_CONFIG, DEVIATION, MEAN, VOCABULARY_FILE
+from backend.training.starter import VOCABULARY_FILE
+from backend.training.starter_recipe import CLIP_CONFIG, DEVIATION, MEAN
 from backend.training.svr_loss import SvrLoss
 from backend.word_tokenizer import WordTokenizer
 

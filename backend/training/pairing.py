@@ -57,7 +57,8 @@ from backend.training.generated_pairs import generated_parts
 from backend.training.held_out import mapping_quality, split
 from backend.training.loop import LoopSettings, Step, run_loop
 from backend.training.processes import is_first, wait_for_all
-from backend.training.starter import EXAMPLES, StarterSettings
+from backend.training.starter import EXAMPLES
+from backend.training.starter_recipe import StarterSettings
 from backend.training.svr_loss import DecoderOnly, SvrLoss, SvrLossSettings
 from backend.whitening import Whitening
 

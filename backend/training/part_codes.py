@@ -32,6 +32,11 @@ class PartAutoencoder(nn.Module):
         self.encoder = svr.reader
         self.decoder = svr.decoder
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.outlet.bias.device
+
 
 class AutoencoderLoss:
     """Loss of a step over random rows of `tables` [N, SLOTS, COLUMNS] (float16)."""
@@ -42,9 +47,9 @@ class AutoencoderLoss:
         self._batch = batch
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        table = _drawn(self._tables, self._batch, generator)
+        table = _drawn(self._tables, self._batch, generator).to(self._model.device)
         mean, log_deviation = self._model.encoder(table)
-        noise = torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator).to(table.device)
         losses = part_loss(self._model.decoder(mean + log_deviation.exp() * noise), table)
         divergence = 0.5 * (mean.square() + (2 * log_deviation).exp() - 1) - log_deviation
         return {**losses, "divergence": KL_WEIGHT * divergence.sum(-1).mean()}
@@ -64,9 +69,9 @@ class DecoderLoss:
         model.encoder.requires_grad_(False)
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        table = _drawn(self._tables, self._batch, generator)
+        table = _drawn(self._tables, self._batch, generator).to(self._model.device)
         mean, log_deviation = self._model.encoder(table)
-        noise = SHARE_OF_NOISE * torch.randn(mean.shape, generator=generator)
+        noise = SHARE_OF_NOISE * torch.randn(mean.shape, generator=generator).to(table.device)
         return part_loss(self._model.decoder(mean + log_deviation.exp() * noise), table)
 
 
@@ -80,7 +85,8 @@ def codes_of(svr: PartsSvr, tables: np.ndarray, cache: Path) -> Tensor:
     """Codes [N, C] of tables [N, SLOTS, COLUMNS]; computed once, then read from `cache`."""
 
     def encode(rows: np.ndarray) -> dict[str, Tensor]:
-        return {"codes": svr.encode_parts(torch.from_numpy(tables[rows].astype(np.float32)))}
+        own = torch.from_numpy(tables[rows].astype(np.float32)).to(svr.device)
+        return {"codes": svr.encode_parts(own).cpu()}
 
     for _ in fill_cache(cache, len(tables), encode, part=4096):
         pass

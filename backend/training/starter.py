@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,19 +18,10 @@ from torch import Tensor
 
 from backend.bundles import Bundle, BundleRecord, save_bundle
 from backend.clip_encoder import ClipEncoder, build_tiny_clip
-from backend.config import (
-    MapperSettings,
-    MeshSettings,
-    PipelineSettings,
-    RenderSettings,
-    Settings,
-    Stage2Settings,
-    bounded,
-    one_of,
-)
 from backend.datasets.procedural.categories import CATEGORIES
-from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural.corpus import build_corpus, open_corpus
 from backend.datasets.procedural_set import ProceduralSet
+from backend.device import describe_device
 from backend.errors import SettingError
 from backend.flow_mapper import FlowMapper
 from backend.mapper import RegressingMapper
@@ -40,6 +30,7 @@ from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
 from backend.training.align import (
     CAPTIONS,
+    FLOW_NETWORK,
     Encoded,
     FlowLoss,
     RegressionLoss,
@@ -50,7 +41,7 @@ from backend.training.align import (
 )
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
 from backend.training.images import ImagesLoss
-from backend.training.loop import LoopSettings, Step, load_weights, run_loop
+from backend.training.loop import Step, load_weights, run_loop, save_weights
 from backend.training.part_codes import (
     AutoencoderLoss,
     DecoderLoss,
@@ -61,98 +52,25 @@ from backend.training.part_codes import (
 from backend.training.part_images import ImageCodeLoss
 from backend.training.reconstruct import point_iou
 from backend.training.repaint_loss import RepaintLoss
+from backend.training.starter_recipe import AZIMUTHS, CLIP_CONFIG, DEVIATION, FLOW, MEAN, StarterSettings
 from backend.training.words import CaptionedShapes, TextStudent, WordsLoss
 from backend.word_tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
 
-CLIP_CONFIG = {
-    "embed_dim": 256,
-    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 24, "head_width": 24},
-    "text_cfg": {"width": 128, "heads": 4, "layers": 2},
-}
-"""open_clip's arguments of the starter's CLIP: a slim ModifiedResNet and a two-layer text tower."""
-MEAN, DEVIATION = (0.75, 0.75, 0.75), (0.3, 0.3, 0.3)
-"""Image normalisation of the starter's CLIP: its images are mostly white."""
+BEGINNING = "beginning"
+"""Folder of the weights of the bundle that a training goes on from."""
 RECORD_FILE = "training.json"
 """What was trained, with which settings and for how long; becomes bundle.json's `training`."""
 VOCABULARY_FILE = "vocabulary.json"
 """The words of the small CLIP in training."""
-FLOW = {"hidden": 512, "blocks": 6, "neighbours": 48, "start": 0.55, "guidance": 2.0}
-"""Width and residual blocks of the flow, how it uses its bank, and how far it is guided."""
-AZIMUTHS = 32
-"""Directions among which the image encoder tells where an image was taken from."""
 WEIGHED = 8192
 """Shapes that say how much each dimension of a code matters."""
 EXAMPLES = 800
 """Captions that go into the bundle, for the nearest phrasing of a prompt it does not understand."""
 FAR_SHARE = 0.005
 """Share of held-out captions that count as far from the examples."""
-TEST_SEED = 7_000_000
-"""Seed of the held-out corpus; training seeds are smaller."""
-
-
-@dataclass(frozen=True)
-class StarterSettings(Settings):
-    """The recipe of the shipped starter."""
-
-    corpus: CorpusSettings = CorpusSettings(shapes=40_000, views=4, uniform_points=0, near_points=0)
-    """Shapes with images, for CLIP and the image encoder."""
-    described: CorpusSettings = CorpusSettings(
-        shapes=160_000, views=0, uniform_points=0, near_points=0, captions=3
-    )
-    """Shapes with parts and captions alone, for codes and the mapper; the first are those of `corpus`."""
-    test: CorpusSettings = CorpusSettings(
-        seed=TEST_SEED, shapes=960, views=2, uniform_points=4096, near_points=256
-    )
-    codes: LoopSettings = LoopSettings(
-        steps=10_000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
-    )
-    decoder: LoopSettings = LoopSettings(
-        steps=24_000, batch=256, learning_rate=7e-4, weight_decay=0.01, average=0.999, final_rate=0.01
-    )
-    """The decoder alone, once the codes are what they are."""
-    clip: LoopSettings = LoopSettings(
-        steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
-    )
-    words: LoopSettings = LoopSettings(
-        steps=3000, batch=512, learning_rate=1e-3, weight_decay=0.02, average=0.998
-    )
-    tower: LoopSettings = LoopSettings(
-        steps=2500, batch=192, learning_rate=5e-4, weight_decay=0.02, average=0.998
-    )
-    images: LoopSettings = LoopSettings(
-        steps=8000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998
-    )
-    """The image tower alone, once texts and shapes are what they are."""
-    svr: LoopSettings = LoopSettings(
-        steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
-    )
-    precision: str = one_of("bfloat16", "float32")
-    """Of towers and flow in training; bfloat16 is half the time where the processor has it."""
-    flow: LoopSettings = LoopSettings(
-        steps=30_000, batch=256, learning_rate=1e-3, weight_decay=0.01, average=0.999, checkpoint_every=1000
-    )
-    regressor: LoopSettings = LoopSettings(steps=4000, batch=256, learning_rate=3e-4, checkpoint_every=1000)
-    components: int = bounded(128, 2, 256)
-    """Whitened directions of the shape codes that the flow works in."""
-    bank: int = bounded(3072, 1, 100_000)
-    """Image features in the flow's bank."""
-    noise_scale: float = bounded(0.35, 0.0, 1.0)
-    """Noise mixed into the regressor's features, which have unit length (0.23 is the paper's ratio)."""
-    pipeline: PipelineSettings = PipelineSettings(
-        render=RenderSettings(march_steps=48, secant_steps=4, grid_resolution=64, shading="lambert"),
-        stage2=Stage2Settings(
-            target="code", steps=12, views=6, view_size=64, learning_rate=0.001, background_weight=0.0,
-            drift_weight=0.1, surface_weight=300.0, distance=(1.5, 1.9), elevation_deg=(0.0, 35.0),
-            augment=True, evaluation_views=6,
-        ),
-        mapper=MapperSettings(
-            noise_scale=0.6, candidates=4, proposals=48, repaints=16, silhouette_weight=8.0,
-            agreement_weight=2.0, pieces_weight=0.12,
-        ),
-        mesh=MeshSettings(resolution=128, bridge_gap=0.13, speck_fraction=0.05),
-    )  # fmt: skip
+CPU = torch.device("cpu")
 
 
 def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
@@ -162,31 +80,33 @@ def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
     yield from build_corpus(folder / "test", settings.test)
 
 
-def train_codes(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
+def train_codes(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the code space: parts to codes and back; yields steps."""
     torch.manual_seed(settings.codes.seed)
-    coder = PartAutoencoder(new_svr())
-    if start is not None:
-        coder = PartAutoencoder(start.svr).requires_grad_(True)
+    coder = PartAutoencoder(new_svr().to(device))
+    if (folder / BEGINNING).exists():
+        load_weights(folder / BEGINNING / "codes.pt", coder)
     loss = AutoencoderLoss(coder, open_corpus(folder / "described").parts, settings.codes.batch)
     yield from run_loop("codes", coder, loss, settings.codes, folder)
 
 
-def train_decoder(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+def train_decoder(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the decoder on beside codes that stay as they are; yields steps."""
-    coder = PartAutoencoder(new_svr())
-    load_weights(folder / "codes.pt", coder)
+    coder = PartAutoencoder(new_svr().to(device))
+    load_weights(_trained(folder, "codes"), coder)
     loss = DecoderLoss(coder, open_corpus(folder / "described").parts, settings.decoder.batch)
     yield from run_loop("decoder", coder, loss, settings.decoder, folder)
 
 
-def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the small CLIP, from random weights or those of a bundle; yields steps."""
+def train_clip(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
+    """Train the small CLIP; yields steps."""
     corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
     torch.manual_seed(settings.clip.seed)
-    student = _student(settings, folder, start).to(memory_format=torch.channels_last)
-    if start is not None:
-        student.clip.load_state_dict(start.clip.state_dict())
+    student = _student(settings, folder).to(device, memory_format=torch.channels_last)
+    if (folder / BEGINNING).exists():
+        begun = _text_student(settings, folder)
+        load_weights(folder / BEGINNING / "words.pt", begun)
+        _hand_on(begun, student)
     more = DescribedShapes(_codes(folder, "described"), [record["captions"] for record in described.records])
     loss = ContrastiveLoss(
         student, corpus, _codes(folder, "corpus"), more, settings.clip.batch, settings.precision
@@ -195,19 +115,16 @@ def train_clip(settings: StarterSettings, folder: Path, start: Bundle | None = N
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
 
 
-def train_words(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the text tower on, with that of shapes, beside the image tower of `train_clip` or of a bundle;
-    yields steps."""
+def train_words(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
+    """Train the text tower on, with that of shapes, beside the image tower; yields steps."""
     torch.manual_seed(settings.words.seed)
-    student = _text_student(settings, folder, start).to(memory_format=torch.channels_last)
-    if start is not None:
-        student.clip.load_state_dict(start.clip.state_dict())
-        student.shape_tower.load_state_dict(start.mapper.tower.state_dict())
-    else:
+    student = _text_student(settings, folder).to(device, memory_format=torch.channels_last)
+    if (folder / "clip.pt").exists():
         taught = _student(settings, folder)
         load_weights(folder / "clip.pt", taught)
-        student.clip.load_state_dict(taught.clip.state_dict())
-        student.shape_tower.load_state_dict(taught.shape_tower.state_dict())
+        _hand_on(taught, student)
+    else:
+        load_weights(folder / BEGINNING / "words.pt", student)
     corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
     seen = CaptionedShapes(corpus.records, _codes(folder, "corpus"), _seen(settings, folder, student.clip))
     more = CaptionedShapes(described.records, _codes(folder, "described"))
@@ -217,14 +134,14 @@ def train_words(settings: StarterSettings, folder: Path, start: Bundle | None = 
     logger.info("held-out retrieval: %s", retrieval(student.clip, open_corpus(folder / "test")))
 
 
-def train_images(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+def train_images(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the image tower on beside the texts of `train_words` and the shapes of `train_tower`, which stay;
     yields steps."""
-    student, step = _taught(settings, folder)
+    student, step = _taught(settings, folder, device)
     corpus = open_corpus(folder / "corpus")
-    load_weights(folder / "tower.pt", student.shape_tower)
+    load_weights(_trained(folder, "tower"), student.shape_tower)
     with torch.no_grad():
-        shapes = student.shape_tower(_codes(folder, "corpus"))
+        shapes = student.shape_tower(_codes(folder, "corpus").to(device))
     clip = student.clip.to(memory_format=torch.channels_last)
     loss = ImagesLoss(
         clip, corpus, _texts(folder, clip, step), shapes, settings.images.batch, settings.precision
@@ -233,11 +150,11 @@ def train_images(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     logger.info("held-out retrieval: %s", retrieval(clip, open_corpus(folder / "test")))
 
 
-def train_tower(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+def train_tower(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the shape tower on from that of the words, beside fixed texts; yields steps."""
-    described = _described(settings, folder)
-    student, _ = _taught(settings, folder)
-    tower, svr = student.shape_tower, new_svr()
+    described = _described(settings, folder, device)
+    student, _ = _taught(settings, folder, device)
+    tower, svr = student.shape_tower, new_svr().to(device)
     _load_coder(folder, svr)
     tables = open_corpus(folder / "described").parts
     scale = float(student.clip.model.logit_scale.detach().exp())
@@ -247,79 +164,93 @@ def train_tower(settings: StarterSettings, folder: Path) -> Iterator[Step]:
     yield from run_loop("tower", tower, loss, settings.tower, folder)
 
 
-def train_svr(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the SVR model's image encoder, from random weights or those of a bundle; yields steps."""
+def train_svr(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
+    """Train the SVR model's image encoder; yields steps."""
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
-    model = new_svr().to(memory_format=torch.channels_last)
-    if start is not None:
-        model.encoder.load_state_dict(start.svr.encoder.state_dict())
-        if start.svr.viewer is not None:
-            model.viewer.load_state_dict(start.svr.viewer.state_dict())
+    model = new_svr().to(device, memory_format=torch.channels_last)
+    if (folder / BEGINNING).exists():
+        load_weights(folder / BEGINNING / "svr.pt", model)
     _load_coder(folder, model)
     loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
 
 
-def train_flow(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> Iterator[Step]:
-    """Train the generative mapper, from random weights or those of a bundle; yields steps."""
-    encoded, described = _encoded(settings, folder), _described(settings, folder)
-    mapper = _new_flow(settings, folder, encoded, described, start)
-    svr = new_svr()
+def train_flow(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
+    """Train the generative mapper; yields steps."""
+    encoded, described = _encoded(settings, folder, device), _described(settings, folder, device)
+    mapper, svr = _new_flow(settings, folder, encoded, described).to(device), new_svr()
     _load_coder(folder, svr)
-    weights = code_weights(svr, open_corpus(folder / "described").parts[:WEIGHED], mapper.whitening)
+    tables = open_corpus(folder / "described").parts[:WEIGHED]
+    weights = code_weights(svr, tables, mapper.whitening.to(CPU))
     loss = FlowLoss(mapper, encoded, settings.flow.batch, described, settings.precision, weights)
     yield from run_loop("flow", mapper, loss, settings.flow, folder)
 
 
-def train_regressor(settings: StarterSettings, folder: Path) -> Iterator[Step]:
+def train_regressor(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the paper's mapper; yields steps."""
-    encoded = _encoded(settings, folder)
+    encoded = _encoded(settings, folder, device)
     torch.manual_seed(settings.regressor.seed)
-    mapper = RegressingMapper([CLIP_CONFIG["embed_dim"]] * 9 + [new_svr().spec.code_size] * 4)
+    sizes = [CLIP_CONFIG["embed_dim"]] * 9 + [new_svr().spec.code_size] * 4
+    mapper = RegressingMapper(sizes).to(device)
     loss = RegressionLoss(mapper, encoded, settings.regressor.batch, settings.noise_scale)
     yield from run_loop("regressor", mapper, loss, settings.regressor, folder)
 
 
-def read_settings(path: Path | None) -> StarterSettings:
-    """The shipped recipe with the values of a JSON file; SettingError where the file is wrong."""
-    settings = StarterSettings()
-    if path is None:
-        return settings
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{path} cannot be read: {error}.", remedy="Give a JSON file.") from error
-    merged = {name: {**old, **values.pop(name, {})} if isinstance(old, dict) else values.pop(name, old)
-              for name, old in settings.to_dict().items()}  # fmt: skip
-    return StarterSettings.from_dict({**merged, **values})
+def begin_from(start: Bundle, folder: Path) -> None:
+    """Lay a bundle's weights, words and training record into a working folder, whose parts then go on from
+    them; a folder that has begun stays as it is. Random weights are what the parts of others begin with."""
+    beginning = folder / BEGINNING
+    if beginning.exists():
+        return
+    if any(folder.glob("*.pt")):
+        raise SettingError(
+            f"{folder} has parts that did not begin from a bundle.",
+            remedy="Choose another --work, or leave out --start.",
+        )
+    unfinished = folder / f"{BEGINNING}.tmp"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    models = {
+        "codes": PartAutoencoder(start.svr),
+        "svr": start.svr,
+        "words": TextStudent(start.clip, start.mapper.tower),
+        "tower": start.mapper.tower,
+        "flow": start.mapper,
+    }
+    for part, model in models.items():
+        save_weights(unfinished / f"{part}.pt", model)
+    write_file(folder / VOCABULARY_FILE, start.clip.tokenizer.to_json().encode())
+    record = {"before": start.record.training, **_read_record(folder)}
+    write_file(folder / RECORD_FILE, json.dumps(record, indent=2).encode())
+    unfinished.rename(beginning)
 
 
 def record_part(
-    folder: Path, part: str, settings: StarterSettings, seconds: float, start: Bundle | None = None
+    folder: Path, part: str, settings: StarterSettings, seconds: float, device: torch.device = CPU
 ) -> None:
-    """Add a part's settings and seconds (all calls together) to the folder's training record, and once what
-    the bundle that the parts go on from was trained with."""
-    path = folder / RECORD_FILE
-    record = json.loads(path.read_text()) if path.exists() else {}
-    if start is not None:
-        record.setdefault("before", start.record.training)
+    """Add a part's settings, seconds (all calls together) and device to the folder's training record."""
+    record = _read_record(folder)
     before = record.get(part, {}).get("seconds", 0)
     chosen = getattr(settings, part)
     record[part] = {**chosen.to_dict(), "seconds": round(before + seconds)}
-    record["hardware"] = f"{platform.machine()}, {os.cpu_count()} processor cores, no GPU"
-    write_file(path, json.dumps(record, indent=2).encode())
+    if device != CPU:
+        record[part]["device"] = describe_device(device)
+    record["hardware"] = f"{platform.machine()}, {os.cpu_count()} processor cores"
+    write_file(folder / RECORD_FILE, json.dumps(record, indent=2).encode())
+
+
+def _read_record(folder: Path) -> dict:
+    path = folder / RECORD_FILE
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def export_starter(settings: StarterSettings, folder: Path, target: Path) -> BundleRecord:
     """Write the bundle `target` from the checkpoints and the training record in the working folder."""
     (clip, _), (svr, _) = trained_clip(settings, folder), trained_svr(folder)
     mapper = _new_flow(settings, folder, _encoded(settings, folder), _described(settings, folder))
-    seen = {k: v.clone() for k, v in mapper.state_dict().items() if k.startswith(("bank", "tower"))}
-    load_weights(folder / "flow.pt", mapper)
     # Images and shapes as CLIP and the shape tower see them now, which may have learnt on since.
-    mapper.load_state_dict({**mapper.state_dict(), **seen})
+    load_weights(_trained(folder, "flow"), mapper, without=("bank", "tower"))
     test = open_corpus(folder / "test")
     iou = point_iou(svr, test)
     quality = {
@@ -338,7 +269,7 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
         mapper={"kind": "flow", "architecture": mapper.architecture()},
         settings=settings.pipeline,
         categories=tuple(CATEGORIES),
-        training=json.loads((folder / RECORD_FILE).read_text()),
+        training=_read_record(folder),
         quality=quality,
         far_similarity=far_limit(clip, examples, held_out),
     )
@@ -354,9 +285,9 @@ def far_limit(clip: ClipEncoder, examples: list[str], captions: list[str]) -> fl
     return round(float(cosines.max(dim=1).values.quantile(FAR_SHARE)), 4)
 
 
-def _encoded(settings: StarterSettings, folder: Path) -> Encoded:
+def _encoded(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Encoded:
     """The corpus with images, seen by CLIP; its codes are the parts', which the image encoder aims at."""
-    student, step = _taught(settings, folder)
+    student, step = _taught(settings, folder, device)
     texts = _texts(folder, student.clip, step)
     return Encoded(_seen(settings, folder, student.clip), texts, _codes(folder, "corpus"))
 
@@ -367,9 +298,9 @@ def _texts(folder: Path, clip: ClipEncoder, step: int) -> Tensor:
     return encode_captions(clip, captions, folder / f"corpus-texts-{step}.safetensors")
 
 
-def _described(settings: StarterSettings, folder: Path) -> Encoded:
+def _described(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Encoded:
     """The corpus without images; captions stand for them."""
-    student, step = _taught(settings, folder)
+    student, step = _taught(settings, folder, device)
     captions = [record["captions"] for record in open_corpus(folder / "described").records]
     texts = encode_captions(student.clip, captions, folder / f"described-texts-{step}.safetensors")
     return Encoded(texts, texts, _codes(folder, "described"))
@@ -385,22 +316,25 @@ def _seen(settings: StarterSettings, folder: Path, clip: ClipEncoder) -> Tensor:
 def _image_tower(clip: ClipEncoder) -> str:
     """A short name of the image tower's weights."""
     weights = clip.model.visual.state_dict().values()
-    return hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights)).hexdigest()[:12]
+    return hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in weights)).hexdigest()[:12]
 
 
-def _new_flow(
-    settings: StarterSettings, folder: Path, encoded: Encoded, described: Encoded,
-    start: Bundle | None = None,
-) -> FlowMapper:  # fmt: skip
-    """An untrained flow, or a bundle's, with the trained shape tower, which is not trained further."""
+def _new_flow(settings: StarterSettings, folder: Path, encoded: Encoded, described: Encoded) -> FlowMapper:
+    """An untrained flow, or that of the beginning, with the trained shape tower, which is not trained
+    further."""
     seed, bank = settings.flow.seed, settings.bank
-    if start is None:
+    if (folder / BEGINNING).exists():
+        source = FlowMapper(
+            feature_size=CLIP_CONFIG["embed_dim"], code_size=new_svr().spec.code_size,
+            components=settings.components, bank_size=bank, **{**FLOW_NETWORK, **FLOW},
+        )  # fmt: skip
+        load_weights(folder / BEGINNING / "flow.pt", source, without="bank")
+        mapper = adapted_flow(source, encoded, seed=seed, bank=bank)
+    else:
         mapper = new_flow(
             encoded, seed=seed, components=settings.components, bank=bank, described=described, **FLOW
         )
-    else:
-        mapper = adapted_flow(start.mapper, encoded, seed=seed, bank=bank, guidance=FLOW["guidance"])
-    load_weights(folder / "tower.pt", mapper.tower)
+    load_weights(_trained(folder, "tower"), mapper.tower)
     mapper.tower.requires_grad_(False)
     return mapper
 
@@ -412,13 +346,13 @@ def _clip_config(settings: StarterSettings) -> dict:
     }
 
 
-def new_clip(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipEncoder:
+def new_clip(settings: StarterSettings, folder: Path) -> ClipEncoder:
     """The small CLIP with random weights. Its vocabulary is decided once for a working folder: that of the
-    bundle to go on from, else that of the corpus's captions."""
+    bundle that it began from, else that of the corpus's captions."""
     path = folder / VOCABULARY_FILE
     if not path.exists():
         captions = (c for r in open_corpus(folder / "corpus").records for c in r["captions"])
-        words = start.clip.tokenizer if start else WordTokenizer.from_captions(captions, context_length=32)
+        words = WordTokenizer.from_captions(captions, context_length=32)
         write_file(path, words.to_json().encode())
     words = WordTokenizer.from_json(path.read_text(encoding="utf-8"))
     return build_tiny_clip(_clip_config(settings), words, image_mean=MEAN, image_std=DEVIATION)
@@ -438,7 +372,7 @@ def new_svr() -> PartsSvr:
 def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
     """The SVR model as last saved, and its step."""
     model = new_svr()
-    step = load_weights(folder / "svr.pt", model)
+    step = load_weights(_trained(folder, "svr"), model)
     _load_coder(folder, model)
     return model, step
 
@@ -446,7 +380,7 @@ def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
 def _load_coder(folder: Path, svr: PartsSvr) -> int:
     """Reader and decoder as last trained into an SVR model; returns the steps of what was trained last."""
     alone = folder / "decoder.pt"
-    return load_weights(alone if alone.exists() else folder / "codes.pt", PartAutoencoder(svr))
+    return load_weights(alone if alone.exists() else _trained(folder, "codes"), PartAutoencoder(svr))
 
 
 def _codes(folder: Path, name: str) -> Tensor:
@@ -456,21 +390,33 @@ def _codes(folder: Path, name: str) -> Tensor:
     return codes_of(svr, open_corpus(folder / name).parts, folder / f"{name}-codes-{step}.safetensors")
 
 
-def _student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> ClipStudent:
+def _student(settings: StarterSettings, folder: Path) -> ClipStudent:
     classes = classes_of(open_corpus(folder / "corpus"))
-    clip = new_clip(settings, folder, start)
+    clip = new_clip(settings, folder)
     return ClipStudent(clip, classes, CLIP_CONFIG["embed_dim"], new_svr().spec.code_size)
 
 
-def _text_student(settings: StarterSettings, folder: Path, start: Bundle | None = None) -> TextStudent:
+def _hand_on(taught: ClipStudent | TextStudent, student: ClipStudent | TextStudent) -> None:
+    """CLIP and shape tower of one training for the next."""
+    student.clip.load_state_dict(taught.clip.state_dict())
+    student.shape_tower.load_state_dict(taught.shape_tower.state_dict())
+
+
+def _text_student(settings: StarterSettings, folder: Path) -> TextStudent:
     tower = ShapeTower(new_svr().spec.code_size, CLIP_CONFIG["embed_dim"])
-    return TextStudent(new_clip(settings, folder, start), tower)
+    return TextStudent(new_clip(settings, folder), tower)
 
 
-def _taught(settings: StarterSettings, folder: Path) -> tuple[TextStudent, int]:
+def _taught(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> tuple[TextStudent, int]:
     """CLIP and shape tower as last saved, and the steps of their words."""
     student = _text_student(settings, folder)
-    step = load_weights(folder / "words.pt", student)
+    step = load_weights(_trained(folder, "words"), student)
     if (folder / "images.pt").exists():
         load_weights(folder / "images.pt", student.clip.model.visual)
-    return student, step
+    return student.to(device), step
+
+
+def _trained(folder: Path, part: str) -> Path:
+    """The checkpoint of a part: the folder's own, else that of the bundle it began from."""
+    own = folder / f"{part}.pt"
+    return own if own.exists() else folder / BEGINNING / own.name

@@ -61,11 +61,11 @@ class WordsLoss:
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        student = self._student
+        student, device = self._student, self._student.clip.device
         texts, wrong, codes, images = [], [], [], None
         for count, shapes in self._sets:
             rows = np.sort(rng.choice(len(shapes.records), count, replace=False))
-            codes.append(shapes.codes[rows])
+            codes.append(shapes.codes[rows].to(device))
             for row in rows:
                 record = shapes.records[row]
                 own = record["captions"]
@@ -73,14 +73,14 @@ class WordsLoss:
                 wrong.append(altered(texts[-1], record["category"], rng))
             if shapes.images is not None:
                 views = rng.integers(shapes.images.shape[1], size=count)
-                images = shapes.images[rows, views].float()
+                images = shapes.images[rows, views].to(device).float()
         assert images is not None
         wrong = [text for text in dict.fromkeys(wrong) if text not in set(texts)]
         every = list(dict.fromkeys(texts)) + wrong
         number = {text: i for i, text in enumerate(every)}
         with autocast(images.device, self._precision):
             features = F.normalize(_by_length(student.clip, every).float(), dim=-1)
-        own_text = torch.tensor([number[text] for text in texts])
+        own_text = torch.tensor([number[text] for text in texts], device=device)
         known = len(every) - len(wrong)
         shape_features = student.shape_tower(torch.cat(codes))
         scale = student.clip.model.logit_scale.exp().clamp(max=100)
@@ -89,7 +89,7 @@ class WordsLoss:
             "shape_text": text_contrast(shape_features, features, own_text, known, scale),
             "image_text": IMAGE_WEIGHT * text_contrast(images, features, own_text[:seen], known, scale),
             "image_shape": IMAGE_WEIGHT
-            * F.cross_entropy(scale * images @ shape_features.T, torch.arange(seen)),
+            * F.cross_entropy(scale * images @ shape_features.T, torch.arange(seen, device=device)),
         }
 
 

@@ -98,3 +98,20 @@ def test_a_tower_that_is_not_trained_costs_nothing() -> None:
     assert set(FlowLoss(mapper, encoded, 8)(0, torch.Generator().manual_seed(0))) == {"flow", "tower"}
     mapper.tower.requires_grad_(False)
     assert set(FlowLoss(mapper, encoded, 8)(0, torch.Generator().manual_seed(0))) == {"flow"}
+
+
+@pytest.mark.parametrize("draw", ["randn", "randint"])
+def test_noise_of_the_cpu_reaches_a_mapper_elsewhere(draw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed's generator is the CPU's, wherever the mapper is; here on the device that computes nothing, to
+    which a GPU's refusal of other devices' generators is added."""
+    drawn = getattr(torch, draw)
+
+    def strict(*sizes: object, generator: torch.Generator | None = None, **options: object) -> Tensor:
+        assert generator is None or options.get("device", generator.device) == generator.device
+        return drawn(*sizes, generator=generator, **options)
+
+    elsewhere = torch.device("meta")
+    mapper = _mapper(start=0.6).to(elsewhere)
+    monkeypatch.setattr(torch, draw, strict)
+    codes = mapper.propose(FEATURES.to(elsewhere), torch.Generator().manual_seed(0), 1.0)
+    assert codes.device == elsewhere and codes.shape == CODES.shape

@@ -29,7 +29,7 @@ from tests.backend.reference import close, fitted_model, tensor
 from tests.backend.tiny_bundle import tiny_svr
 from tests.backend.tiny_checkpoints import tiny_get3d
 
-TINY_TRIPLANE = {"code_size": 8, "image_size": 32, "width": 4, "widths": [12, 12], "hidden": 16}
+TINY_TRIPLANE = {"code_size": 8, "image_size": 32, "width": 8, "widths": [12, 12], "hidden": 16}
 FEW = SvrLossSettings(rays=48, points=96, march_steps=16, secant_steps=2)
 
 

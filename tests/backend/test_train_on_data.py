@@ -15,7 +15,7 @@ from backend.training.data_settings import AlignTraining, SvrTraining, read_conf
 from tests.backend.datasets.tiny_datasets import write_co3d, write_imnet, write_shapenet
 from tests.backend.tiny_bundle import write_tiny_bundle
 
-TRIPLANE = {"code_size": 8, "image_size": 32, "width": 4, "widths": [12, 12], "hidden": 16}
+TRIPLANE = {"code_size": 8, "image_size": 32, "width": 8, "widths": [12, 12], "hidden": 16}
 CLIP = {
     "embed_dim": 12,
     "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8},

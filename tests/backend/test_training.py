@@ -21,9 +21,9 @@ from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes,
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
 from backend.training.part_images import ImageCodeLoss
 from backend.training.starter import (
+    begin_from,
     export_starter,
     far_limit,
-    read_settings,
     record_part,
     train_clip,
     train_codes,
@@ -36,6 +36,7 @@ from backend.training.starter import (
     trained_clip,
     trained_svr,
 )
+from backend.training.starter_recipe import read_settings
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
@@ -171,7 +172,7 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     corpus_folder: Path, tmp_path: Path, azimuths: int
 ) -> None:
     torch.manual_seed(0)
-    model = PartsSvr(code_size=8, image_size=32, width=4, hidden=16, blocks=1, azimuths=azimuths)
+    model = PartsSvr(code_size=8, image_size=32, width=8, hidden=16, blocks=1, azimuths=azimuths)
     for weight in model.decoder.parameters():  # a decoder of nothing, which asks nothing of a code
         weight.data.zero_()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -183,6 +184,21 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     assert all(last.losses[name] < 0.8 * first.losses[name] for name in learnt)
     changed = {n.partition(".")[0] for n, w in model.state_dict().items() if not torch.equal(w, before[n])}
     assert changed == ({"encoder", "viewer"} if azimuths else {"encoder"})
+
+
+def test_a_folder_that_began_from_nothing_takes_no_bundle(tmp_path: Path) -> None:
+    """Nor does one that began from a bundle begin twice: its weights are what they were."""
+    shipped = load_bundle("starter")
+    begin_from(shipped, tmp_path / "begun")
+    shipped.mapper.tower.net[0].weight.data.zero_()
+    begin_from(shipped, tmp_path / "begun")
+    tower = ShapeTower(128, 256)
+    assert load_weights(tmp_path / "begun" / "beginning" / "tower.pt", tower) == 0
+    assert tower.net[0].weight.any()
+    torch.save({}, tmp_path / "clip.pt")
+    with pytest.raises(SettingError, match="did not begin from a bundle"):
+        begin_from(shipped, tmp_path)
+    assert not (tmp_path / "beginning").exists()
 
 
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
@@ -206,29 +222,30 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         flow=settings.flow.replace(**one),
         bank=4,
     )
-    list(train_codes(settings, tmp_path, shipped))
-    list(train_svr(settings, tmp_path, shipped))
+    begin_from(shipped, tmp_path)
+    list(train_codes(settings, tmp_path))
+    list(train_svr(settings, tmp_path))
     list(train_decoder(settings, tmp_path))
     svr, step = trained_svr(tmp_path)
     tuned = torch.load(tmp_path / "decoder.pt", weights_only=True)["averaged"]
     assert step == 1
     assert torch.equal(svr.decoder.inlet.weight, tuned["decoder.inlet.weight"])
     assert torch.equal(svr.reader.inlet.weight, tuned["encoder.inlet.weight"])
-    list(train_clip(settings, tmp_path, shipped))
-    for start in (None, shipped):
-        list(train_words(settings, tmp_path, start))
+    list(train_clip(settings, tmp_path))
+    for after_clip in (True, False):
+        list(train_words(settings, tmp_path))
         clip, step = trained_clip(settings, tmp_path)
         assert step == 1
         list(train_tower(settings, tmp_path))
         list(train_images(settings, tmp_path))
         seen = trained_clip(settings, tmp_path)[0].model.visual.state_dict()
         assert not torch.equal(seen["attnpool.c_proj.weight"], clip.model.visual.attnpool.c_proj.weight)
-        if start is None:
-            for name in ("words.pt", "tower.pt", "images.pt"):
+        if after_clip:
+            for name in ("clip.pt", "words.pt", "tower.pt", "images.pt"):
                 (tmp_path / name).unlink()
     assert clip.tokenizer.words == shipped.clip.tokenizer.words
     for seconds in (2.0, 3.0):
-        record_part(tmp_path, "clip", settings, seconds, shipped)
+        record_part(tmp_path, "clip", settings, seconds)
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["clip"]["steps"] == 1 and record["clip"]["seconds"] == 5
     assert record["before"] == shipped.record.training

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ON_DATA = ("svr", "align", "clip")
 """What is trained on a data set, by a configuration."""
 PARTS = (
-    "corpus", "codes", "decoder", "clip", "words", "tower", "images", "svr", "flow", "regressor", "export",
+    "corpus", "codes", "decoder", "names", "clip", "words", "tower", "images", "svr", "flow", "regressor",
+    "export",
 )  # fmt: skip
 """The parts of the starter, in order; decoder, clip and svr need only corpus and codes, and may run side by
 side."""

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 COLOR_WORDS: dict[str, list[str]] = {
     "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
@@ -45,8 +45,28 @@ PATTERN_WORDS: dict[str, list[str]] = {
 
 _TINGE = "dark"
 """Of things it means black, of materials a darker one."""
+_LINKS = re.compile(r"(\s+(in|of|made|that|which|is|are|painted|colored|coloured))+$")
+"""Between a part and a paint that is said after it: "legs that are painted"."""
+_STOP = re.compile(r"[,.;:!?()]|\b(?:and|with|without|on|has|having|whose|for)\b")
+"""What ends the words about a paint."""
 _PARTS_FOLLOW = re.compile(r"\b(with|without|having|has|whose|on|and)\b")
 """From here on a text speaks of parts."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The words around a paint, up to the paints or stops beside it."""
+
+    before: str
+    """Without what links a part to a paint that follows it; every word in what may be its singular."""
+    after: str
+
+    def names(self, part: str) -> bool:
+        """Whether the paint is said of a part, in the singular or the plural: "black wheels", or "wheels in
+        black" where nothing follows."""
+        if not self.after:
+            return self.before == _one(part) or self.before.endswith(f" {_one(part)}")
+        return f"{self.after} ".startswith(f"{_one(part)} ")
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,8 @@ class Paintwork:
     """In its order, each once: names of colours and materials that stand together, so of one paint."""
     whole: bool = False
     """Whether the first coat is said of the object, not of a part of it."""
+    places: tuple[tuple[Place, ...], ...] = field(default=(), compare=False)
+    """Where each coat is said."""
 
 
 def paintwork(text: str) -> Paintwork:
@@ -64,20 +86,34 @@ def paintwork(text: str) -> Paintwork:
     (wood). Of words that overlap the longest counts: "light brown" is beige and not brown."""
     text = text.lower()
     coats: list[list[str]] = []
+    places: list[Place] = []
     end = -1
     matches = list(_pattern().finditer(text))
-    for match in matches:
+    ends = [match.start() for match in matches[1:]]
+    for match, until in zip(matches, [*ends, len(text)], strict=False):
         name = _meanings()[match[0]]
+        after = _one(_STOP.split(text[match.end() : until])[0])
         if not coats or text[end : match.start()].strip():
             coats.append([name])
+            before = _STOP.split(text[max(end, 0) : match.start()])[-1]
+            places.append(Place(_one(_LINKS.sub("", before.rstrip())), after))
         elif text[:end].endswith(_TINGE) and name in PATTERN_WORDS:
             coats[-1] = [name]  # dark wood is no black
         elif name not in coats[-1]:
             coats[-1].append(name)
+        places[-1] = replace(places[-1], after=after)
         end = match.end()
     parts = _PARTS_FOLLOW.search(text)
     whole = bool(matches) and (parts is None or matches[0].start() <= parts.start())
-    return Paintwork(tuple(dict.fromkeys(map(tuple, coats))), whole)
+    said: dict[tuple[str, ...], list[Place]] = {}
+    for coat, place in zip(coats, places, strict=True):
+        said.setdefault(tuple(coat), []).append(place)
+    return Paintwork(tuple(said), whole, tuple(map(tuple, said.values())))
+
+
+def _one(words: str) -> str:
+    """Words one space apart, each in what may be its singular."""
+    return " ".join(word.removesuffix("s") for word in words.split())
 
 
 @functools.cache

@@ -338,18 +338,17 @@ def candidates(
 
 def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:
     """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
-    agrees best with the feature [F], the best first."""
+    agrees best with the feature [F]; the best first, and after all others those without a part that is to be
+    painted."""
     mapper, work = _mapper_of(bundle), paintwork(recipe.prompt)
-    chosen, agreements = [], []
+    chosen = []
     for code in codes:
         paintings = bundle.svr.repainted(code, work)
         if len(paintings):
             agreement, index = mapper.agreement(paintings, feature.expand(len(paintings), -1)).max(dim=0)
-            chosen.append(paintings[index])
-            agreements.append(agreement)
-    if not chosen:
-        return codes[:0]
-    return torch.stack(chosen)[torch.stack(agreements).argsort(descending=True, stable=True)]
+            chosen.append((bundle.svr.lacks_part(code, work), -float(agreement), paintings[index]))
+    chosen.sort(key=lambda choice: choice[:2])
+    return torch.stack([painting for *_, painting in chosen]) if chosen else codes[:0]
 
 
 def _guide(

@@ -118,6 +118,11 @@ class SvrModel(nn.Module, ABC):
         few."""
         return code.new_zeros(0, len(code))
 
+    def lacks_part(self, code: Tensor, work: "Paintwork") -> bool:
+        """Whether the shape of a code [C] has nothing of a part that one of the coats is said of; never where
+        a model does not name its parts."""
+        return False
+
     @abstractmethod
     def field(self, codes: Tensor) -> Field:
         """The field of codes [B, C]."""

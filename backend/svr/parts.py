@@ -6,6 +6,7 @@ crisp: legs are straight, tops are flat, holes are round (our choice; assembling
 old idea of the field). A point costs a few dozen operations per part and no network at all.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,8 +19,9 @@ from backend.paint_words import Paintwork
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
 from backend.svr.parts_field import PartsField
+from backend.svr.parts_namer import PartNamer
 from backend.svr.parts_paints import clear_paints
-from backend.svr.parts_repaint import repainted, shows, surface_shares
+from backend.svr.parts_repaint import lacks_part, repainted, shows, surface_shares
 from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
 from backend.view_head import ViewHead
@@ -33,21 +35,26 @@ class PartsSvr(SvrModel):
     """Image [B, 3, S, S] -> code [B, C] -> rows of parts [B, SLOTS, COLUMNS] -> occupancy and colour.
 
     `width` scales the encoder, `hidden` and `blocks` the decoder. `azimuths` is the number of directions
-    among which the encoder tells where an image was taken from; 0 tells none.
+    among which the encoder tells where an image was taken from; 0 tells none. `names` is what its parts may
+    be called; without any they have no names.
     """
 
     def __init__(self, *, code_size: int = 128, image_size: int = 64, width: int = 32, hidden: int = 640,
-                 blocks: int = 4, azimuths: int = 0) -> None:  # fmt: skip
+                 blocks: int = 4, azimuths: int = 0, names: Sequence[str] = ()) -> None:  # fmt: skip
         super().__init__()
         self._architecture = {
             "code_size": code_size, "image_size": image_size, "width": width, "hidden": hidden,
             "blocks": blocks, "azimuths": azimuths,
         }  # fmt: skip
+        if names:
+            self._architecture["names"] = list(names)
         self.spec = SvrSpec("parts", code_size, image_size, reads_parts=True)
         self.encoder = SlimResNet(code_size, image_size, width)
         self.viewer = ViewHead(self.encoder.feature_size, azimuths) if azimuths else None
         self.reader = PartReader(code_size, hidden)
         self.decoder = PartDecoder(code_size, hidden, blocks)
+        self.names = tuple(names)
+        self.namer = PartNamer(code_size, len(names)) if names else None
         self.skin = Skin()
 
     def encode(self, images: Tensor) -> Tensor:
@@ -71,7 +78,8 @@ class PartsSvr(SvrModel):
     def repainted(self, code: Tensor, work: Paintwork) -> Tensor:
         rows = clear_paints(self.decoder(code[None]))
         said = table_of(rows)
-        tables = repainted(said[0], work)
+        names = self._part_names(said[0], code)
+        tables = repainted(said[0], work, names)
         goals, codes = self.encode_parts(tables), code.expand(len(tables), -1)
         # Differences, so that what a table does not hold of the code is kept.
         for _ in range(_REPAINT_ROUNDS):
@@ -80,7 +88,17 @@ class PartsSvr(SvrModel):
         if not len(tables):
             return codes
         shares = surface_shares(rows[0])
-        return codes[torch.tensor([shows(table, work, shares) for table in said])]
+        return codes[torch.tensor([shows(table, work, shares, names) for table in said])]
+
+    def lacks_part(self, code: Tensor, work: Paintwork) -> bool:
+        table = self._said(code[None])[0]
+        return lacks_part(table, work, self._part_names(table, code), self.names)
+
+    def _part_names(self, table: Tensor, code: Tensor) -> list[str]:
+        """What the rows of a table [SLOTS, COLUMNS] with its code [C] are called; "" where nobody knows."""
+        if self.namer is None:
+            return [""] * len(table)
+        return [self.names[i] for i in self.namer.named(table, code)]
 
     def _said(self, codes: Tensor) -> Tensor:
         """The tables of parts [B, SLOTS, COLUMNS] that codes [B, C] mean."""

@@ -6,12 +6,13 @@ paint take each of the named ones in turn, and whoever knows the prompt picks am
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from backend.named_colors import COLORS, TINTS
-from backend.paint_words import Paintwork
+from backend.paint_words import Paintwork, Place
 from backend.svr import parts_layout as layout
 from backend.svr.parts_field import Parts
 from backend.svr.parts_table import USUAL_SCALE
@@ -40,31 +41,35 @@ _CELLS = 32
 """Cells per axis in which surface is counted."""
 
 
-def repainted(table: Tensor, work: Paintwork) -> Tensor:
+def repainted(table: Tensor, work: Paintwork, names: Sequence[str] = ()) -> Tensor:
     """Tables [N, SLOTS, COLUMNS] of one shape [SLOTS, COLUMNS] with each coat of paint on other parts, on
     every choice of them: parts of one paint, or of one paint and form. Where the first coat is said of the
-    whole, it is also tried on all that no other takes. The shape as it is comes first. N is 0 where there are
-    no coats to put on, or fewer parts."""
-    coats = known_coats(work)
+    whole, it is also tried on all that no other takes; one that is said of parts which the shape has goes
+    there alone. The shape as it is comes first. N is 0 where there are no coats to put on, or fewer parts.
+
+    names: what the rows of the table are called, if anybody knows."""
+    coats, meant = known_coats(work), meant_parts(table, work, names)
     tables = [table]
-    for choice in _choices(table, len(coats), whole=work.whole):
+    for choice in _choices(table, meant, whole=work.whole):
         tables.append(table.clone())
         for coat, parts in zip(coats, choice, strict=True):
             _paint(tables[-1], parts, coat)
     return torch.stack(tables) if tables[1:] else table.new_zeros(0, *table.shape)
 
 
-def _choices(table: Tensor, coats: int, *, whole: bool) -> list[tuple[list[int], ...]]:
-    """Parts for each of some coats, no part twice."""
-    if not coats:
+def _choices(table: Tensor, meant: list[list[int]], *, whole: bool) -> list[tuple[list[int], ...]]:
+    """Parts for each of some coats, no part twice; those that are meant where there are any."""
+    if not meant:
         return []
     every = paint_groups(table)
     groups = sorted(every, key=len, reverse=True)[:MOST_GROUPS]
     pieces = [piece for group in groups for piece in alike_parts(table, group) if piece != group]
-    several = groups + (pieces[:MOST_PIECES] if coats <= MOST_FINE_COATS else [])
+    several = groups + (pieces[:MOST_PIECES] if len(meant) <= MOST_FINE_COATS else [])
     first = [*groups, sorted(itertools.chain.from_iterable(every))] if whole else several
     found = {}
-    for own, *others in itertools.product(first, *[several] * (coats - 1)):
+    free = [first, *[several] * (len(meant) - 1)]
+    tried = [[parts] if parts else others for parts, others in zip(meant, free, strict=True)]
+    for own, *others in itertools.product(*tried):
         taken = [part for parts in others for part in parts]
         own = [part for part in own if part not in taken]
         if own and len(set(taken)) == len(taken):
@@ -73,14 +78,16 @@ def _choices(table: Tensor, coats: int, *, whole: bool) -> list[tuple[list[int],
     return list(found.values())
 
 
-def shows(table: Tensor, work: Paintwork, shares: Tensor) -> bool:
-    """Whether a shape [SLOTS, COLUMNS] shows every coat; and the first, where it is said of the whole, on
-    most of the surface that no other coat claims. `shares` [SLOTS] are those of `surface_shares`."""
+def shows(table: Tensor, work: Paintwork, shares: Tensor, names: Sequence[str] = ()) -> bool:
+    """Whether a shape [SLOTS, COLUMNS] shows every coat, on most of the parts that are meant; and the first,
+    where it is said of the whole, on most of the surface that no other coat claims. `shares` [SLOTS] are
+    those of `surface_shares`, `names` as for `repainted`."""
     groups = paint_groups(table)
     wearers = [[i for group in groups if _wears(table, group, coat) for i in group]
                for coat in known_coats(work)]  # fmt: skip
-    if not all(wearers):
-        return False
+    for on, parts in zip(wearers, meant_parts(table, work, names), strict=True):
+        if not on or 2 * len(set(on).intersection(parts)) < len(parts):
+            return False
     claimed = {i for parts in wearers[1:] for i in parts}.difference(wearers[0])
     left = 1 - float(shares[sorted(claimed)].sum())
     return not work.whole or float(shares[wearers[0]].sum()) >= MAIN_SHARE * left
@@ -103,18 +110,52 @@ def surface_shares(rows: Tensor) -> Tensor:
     return shares
 
 
+def meant_parts(table: Tensor, work: Paintwork, names: Sequence[str]) -> list[list[int]]:
+    """Parts of a table [SLOTS, COLUMNS] that each of `known_coats` is said of; none for one that is said of
+    the whole, or of nothing that the shape has."""
+    own = [(i, name) for i, name in _solid(table, names) if name]
+    meant = []
+    for _, places in _known(work):
+        # Of names that fit the longest: "tail lights" are not the tail.
+        fitting = [[name for _, name in own if place.names(name)] for place in places]
+        said = {max(names, key=len) for names in fitting if names}
+        meant.append([i for i, name in own if name in said])
+    return meant
+
+
+def lacks_part(table: Tensor, work: Paintwork, names: Sequence[str], known: Sequence[str]) -> bool:
+    """Whether a coat is said of a part, of all `known` names, that no solid row of a table is called."""
+    there = {name for _, name in _solid(table, names)}
+    places = [place for _, said in _known(work) for place in said]
+    meant = [{name for name in known if place.names(name)} for place in places]
+    return any(fitting and not fitting & there for fitting in meant)
+
+
+def _solid(table: Tensor, names: Sequence[str]) -> list[tuple[int, str]]:
+    """Rows of a table that are there and cut nothing, and what they are called."""
+    solid = ((table[:, layout.EXISTS] > 0) & (table[:, layout.CUT] == 0)).tolist()
+    return [(i, name) for i, name in enumerate(names) if solid[i]]
+
+
 def known_coats(work: Paintwork) -> list[tuple[str, ...]]:
     """The first coats of paint that can be put on, each without names that cannot. Of a colour beside a
     material that has its own, the material counts where it comes in about that colour, else the colour."""
+    return [paints for paints, _ in _known(work)]
+
+
+def _known(work: Paintwork) -> list[tuple[tuple[str, ...], tuple[Place, ...]]]:
+    """`known_coats`, and where each is said, nowhere of a part where it is said of the whole."""
     known = []
-    for coat in work.coats:
+    for number, coat in enumerate(work.coats):
         names = [name for name in coat if name in COLORS or name in TINTS]
         colors = [name for name in names if name in COLORS]
         own = [name for name in names if not _takes_colors(name)]
         if colors and own:
             names = own if _away(colors[0], own[0]) < _ABOUT else colors
         if names:
-            known.append(tuple(names))
+            of_whole = work.whole and number == 0
+            places = work.places[number] if work.places and not of_whole else ()
+            known.append((tuple(names), places))
     return known[:MOST_COATS]
 
 

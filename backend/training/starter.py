@@ -20,6 +20,7 @@ from backend.bundles import Bundle, BundleRecord, save_bundle
 from backend.clip_encoder import ClipEncoder, build_tiny_clip
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.corpus import build_corpus, open_corpus
+from backend.datasets.procedural.part_names import PART_NAMES
 from backend.datasets.procedural_set import ProceduralSet
 from backend.device import describe_device
 from backend.errors import SettingError
@@ -28,6 +29,7 @@ from backend.mapper import RegressingMapper
 from backend.output_file import write_file
 from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
+from backend.svr.parts_namer import PartNamer
 from backend.training.align import (
     CAPTIONS,
     FLOW_NETWORK,
@@ -42,6 +44,7 @@ from backend.training.align import (
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of, retrieval
 from backend.training.images import ImagesLoss
 from backend.training.loop import Step, load_weights, run_loop, save_weights
+from backend.training.names import NamesLoss, named_right
 from backend.training.part_codes import (
     AutoencoderLoss,
     DecoderLoss,
@@ -96,6 +99,19 @@ def train_decoder(settings: StarterSettings, folder: Path, device: torch.device 
     load_weights(_trained(folder, "codes"), coder)
     loss = DecoderLoss(coder, open_corpus(folder / "described").parts, settings.decoder.batch)
     yield from run_loop("decoder", coder, loss, settings.decoder, folder)
+
+
+def train_names(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
+    """Train what tells the names of parts; yields steps."""
+    described = open_corpus(folder / "described")
+    torch.manual_seed(settings.names.seed)
+    svr = new_svr().to(device)
+    if (folder / BEGINNING).exists():
+        load_weights(folder / BEGINNING / "names.pt", _namer(svr))
+    _load_coder(folder, svr)
+    loss = NamesLoss(svr, described, _codes(folder, "described"), settings.names.batch)
+    yield from run_loop("names", _namer(svr), loss, settings.names, folder)
+    logger.info("held-out names: %.3f", named_right(svr, open_corpus(folder / "test")))
 
 
 def train_clip(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
@@ -204,6 +220,11 @@ def begin_from(start: Bundle, folder: Path) -> None:
     beginning = folder / BEGINNING
     if beginning.exists():
         return
+    svr, mapper = start.svr, start.mapper
+    if not isinstance(svr, PartsSvr) or svr.namer is None or not isinstance(mapper, FlowMapper):
+        raise SettingError(
+            f"{start.name} is no bundle that `train starter` goes on from.", remedy="Begin from `starter`."
+        )
     if any(folder.glob("*.pt")):
         raise SettingError(
             f"{folder} has parts that did not begin from a bundle.",
@@ -212,11 +233,12 @@ def begin_from(start: Bundle, folder: Path) -> None:
     unfinished = folder / f"{BEGINNING}.tmp"
     unfinished.mkdir(parents=True, exist_ok=True)
     models = {
-        "codes": PartAutoencoder(start.svr),
-        "svr": start.svr,
-        "words": TextStudent(start.clip, start.mapper.tower),
-        "tower": start.mapper.tower,
-        "flow": start.mapper,
+        "codes": PartAutoencoder(svr),
+        "svr": svr,
+        "names": svr.namer,
+        "words": TextStudent(start.clip, mapper.tower),
+        "tower": mapper.tower,
+        "flow": mapper,
     }
     for part, model in models.items():
         save_weights(unfinished / f"{part}.pt", model)
@@ -256,6 +278,7 @@ def export_starter(settings: StarterSettings, folder: Path, target: Path) -> Bun
     quality = {
         "single_view_iou": {k: round(v, 3) for k, v in iou.items()},
         "single_view_iou_mean": round(sum(iou.values()) / len(iou), 3),
+        "parts_named_right": round(named_right(svr, test), 3),
         "clip_retrieval": {k: round(v, 3) for k, v in retrieval(clip, test).items()},
     }
     examples = sorted({r["captions"][0] for r in open_corpus(folder / "corpus").records[:EXAMPLES]})
@@ -366,13 +389,19 @@ def trained_clip(settings: StarterSettings, folder: Path) -> tuple[ClipEncoder, 
 
 def new_svr() -> PartsSvr:
     """The starter's SVR model with random weights."""
-    return PartsSvr(azimuths=AZIMUTHS)
+    return PartsSvr(azimuths=AZIMUTHS, names=PART_NAMES)
+
+
+def _namer(svr: PartsSvr) -> PartNamer:
+    assert svr.namer is not None
+    return svr.namer
 
 
 def trained_svr(folder: Path) -> tuple[PartsSvr, int]:
     """The SVR model as last saved, and its step."""
     model = new_svr()
     step = load_weights(_trained(folder, "svr"), model)
+    load_weights(_trained(folder, "names"), _namer(model))
     _load_coder(folder, model)
     return model, step
 

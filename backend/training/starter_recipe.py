@@ -54,6 +54,10 @@ class StarterSettings(Settings):
         steps=24_000, batch=256, learning_rate=7e-4, weight_decay=0.01, average=0.999, final_rate=0.01
     )
     """The decoder alone, once the codes are what they are."""
+    names: LoopSettings = LoopSettings(
+        steps=4000, batch=256, learning_rate=2e-3, weight_decay=0.01, average=0.998, checkpoint_every=1000
+    )
+    """What parts are called, once the decoder is what it is."""
     clip: LoopSettings = LoopSettings(
         steps=9000, batch=128, learning_rate=1e-3, weight_decay=0.02, average=0.998, checkpoint_every=250
     )

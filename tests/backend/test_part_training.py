@@ -1,17 +1,24 @@
 """Training on tables of parts: what the loss compares and what it leaves alone; codes are learned."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from backend.datasets.procedural.categories import make
+from backend.datasets.procedural.categories import CATEGORIES, make
+from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
+from backend.datasets.procedural.part_names import PART_NAMES
 from backend.datasets.procedural.part_tables import part_table
+from backend.errors import DatasetError
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_skin import Skin
+from backend.training.names import NamesLoss, named_right, row_names
 from backend.training.part_codes import AutoencoderLoss, DecoderLoss, PartAutoencoder, code_weights
 from backend.training.part_loss import part_loss
 from backend.training.part_volume import occupancy_of_all, volume_loss
@@ -20,6 +27,15 @@ from backend.whitening import Whitening
 SURE = 30.0
 """A logit of which the cross entropy is nothing."""
 NAMES = ("chair", "mug", "airplane", "car", "lamp", "guitar")
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two shapes without images."""
+    folder = tmp_path_factory.mktemp("named") / "corpus"
+    settings = CorpusSettings(shapes=2, views=0, uniform_points=0, near_points=0, captions=1)
+    list(build_corpus(folder, settings, workers=1))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +272,40 @@ def test_many_shapes_at_once_have_the_occupancy_of_each_alone(tables: Tensor) ->
     assert near.sum() > 2000
     assert torch.allclose(together[near], alone[near], atol=1e-3)
     assert torch.equal(together > 0, alone > 0)
+
+
+def test_a_namer_learns_what_parts_are_called(corpus_folder: Path) -> None:
+    """Two shapes by heart, of a decoder whose rows differ by chance."""
+    corpus = open_corpus(corpus_folder)
+    svr = PartsSvr(code_size=16, image_size=16, width=8, hidden=48, blocks=1, names=PART_NAMES)
+    svr.decoder.outlet.bias.data.unflatten(0, (layout.SLOTS, layout.COLUMNS))[:, layout.EXISTS] = 5.0
+    codes = svr.encode_parts(torch.from_numpy(corpus.parts.astype(np.float32))).detach()
+    known = row_names(corpus, svr.names)
+    assert [PART_NAMES[i] for i in known[0].tolist() if i >= 0] == corpus.records[0]["parts"]
+    before = {name: weight.clone() for name, weight in svr.state_dict().items()}
+    loss = NamesLoss(svr, corpus, codes, 8)
+    optimizer = torch.optim.AdamW(svr.namer.parameters(), 1e-2)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(120):
+        (value,) = loss(0, generator).values()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    assert named_right(svr, corpus) > 0.9
+    changed = {
+        name.partition(".")[0] for name, w in svr.state_dict().items() if not torch.equal(w, before[name])
+    }
+    assert changed == {"namer"}
+
+
+def test_a_corpus_without_names_is_refused(corpus_folder: Path) -> None:
+    corpus = open_corpus(corpus_folder)
+    old = replace(corpus, records=[{k: v for k, v in r.items() if k != "parts"} for r in corpus.records])
+    with pytest.raises(DatasetError, match="does not name its parts"):
+        row_names(old, PART_NAMES)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_part_of_the_programs_has_a_known_name(category: str) -> None:
+    for seed in range(20):
+        assert set(make(category, np.random.default_rng(seed)).shape.names) <= set(PART_NAMES)

@@ -161,6 +161,19 @@ def test_shapes_painted_as_the_prompt_names_come_before_others(
     assert torch.equal(painted, torch.stack([plain[1], plain[0]]))
 
 
+def test_a_shape_without_the_part_that_is_to_be_painted_comes_after_the_others(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "a chair with red legs"
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"repaints": 2}})
+    feature = bundle.clip.encode_text([prompt])[0].detach()
+    monkeypatch.setattr(type(bundle.svr), "repainted", lambda model, code, work: code[None])
+    best, next_best = candidates(bundle, _recipe(prompt=prompt, settings=settings), feature)[:2]
+    monkeypatch.setattr(type(bundle.svr), "lacks_part", lambda model, code, work: torch.equal(code, best))
+    found = candidates(bundle, _recipe(prompt=prompt, settings=settings), feature)
+    assert torch.equal(found[0], next_best) and torch.equal(found[1], best)
+
+
 @pytest.mark.parametrize("prompt", ["", "a red chair"])
 def test_silhouettes_choose_among_proposals_for_an_image(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, prompt: str

@@ -30,6 +30,7 @@ from backend.training.starter import (
     train_decoder,
     train_flow,
     train_images,
+    train_names,
     train_svr,
     train_tower,
     train_words,
@@ -215,6 +216,7 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
         clip=settings.clip.replace(**one),
         codes=settings.codes.replace(**one),
         decoder=settings.decoder.replace(**one),
+        names=settings.names.replace(**one),
         svr=settings.svr.replace(**one),
         words=settings.words.replace(**one),
         tower=settings.tower.replace(**one),
@@ -226,7 +228,10 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
     list(train_codes(settings, tmp_path))
     list(train_svr(settings, tmp_path))
     list(train_decoder(settings, tmp_path))
+    list(train_names(settings, tmp_path))
     svr, step = trained_svr(tmp_path)
+    named = torch.load(tmp_path / "names.pt", weights_only=True)["averaged"]
+    assert torch.equal(svr.namer.part.weight, named["part.weight"])
     tuned = torch.load(tmp_path / "decoder.pt", weights_only=True)["averaged"]
     assert step == 1
     assert torch.equal(svr.decoder.inlet.weight, tuned["decoder.inlet.weight"])

@@ -72,7 +72,7 @@ class Corpus:
     parts: np.ndarray
     """float16 [N, SLOTS, COLUMNS]: the tables of parts, see `part_table`."""
     records: list[dict]
-    """category, kind, color, pattern, facts, paints, captions."""
+    """category, kind, facts, paints, parts (names of the rows of its table), captions."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -206,5 +206,6 @@ def _fill_one(arrays: dict[str, np.ndarray], settings: CorpusSettings, index: in
         "kind": draw.kind,
         "facts": draw.facts,
         "paints": {name: [m.color, m.pattern] for name, m in draw.paints.items()},
+        "parts": list(sample.shape.names[: layout.SLOTS]),
         "captions": [describe(sample, rng).text for _ in range(settings.captions)],
     }

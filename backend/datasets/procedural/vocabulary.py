@@ -2,6 +2,7 @@
 
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.draw import Category
+from backend.datasets.procedural.part_names import PART_NAMES
 from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
 
 _HEAD = """# Vocabulary
@@ -20,6 +21,8 @@ def vocabulary_page() -> str:
     lines += [f"| {name} | {', '.join(words)} |" for name, words in COLOR_WORDS.items()]
     lines += ["", "## Materials and patterns", "", "| material | words |", "| --- | --- |"]
     lines += [f"| {name} | {', '.join(words)} |" for name, words in PATTERN_WORDS.items()]
+    lines += ["", "## Parts", "", "With a colour or material of their own, as far as a shape has them:", ""]
+    lines += [f"{', '.join(PART_NAMES)}."]
     lines += ["", f"## Objects ({len(CATEGORIES)} categories)"]
     for category in CATEGORIES.values():
         lines += _section(category)

@@ -7,7 +7,7 @@ from torch import Tensor
 from backend.bundle_places import resolve_bundle
 from backend.bundles import load_bundle
 from backend.named_colors import COLORS, TINTS
-from backend.paint_words import Paintwork
+from backend.paint_words import Paintwork, paintwork
 from backend.svr import parts_layout as layout
 from backend.svr.dvr import DvrModel
 from backend.svr.parts_paints import clear_paints
@@ -17,6 +17,8 @@ from backend.svr.parts_repaint import (
     SHADE,
     alike_parts,
     known_coats,
+    lacks_part,
+    meant_parts,
     paint_groups,
     repainted,
     shows,
@@ -68,6 +70,29 @@ def test_every_choice_of_parts_takes_the_named_paints_after_the_shape_as_it_is()
     shape = torch.ones(layout.COLUMNS, dtype=torch.bool)
     shape[layout.PATTERN.start :] = False
     assert (tables[..., shape] == table[..., shape]).all()
+
+
+def test_a_paint_goes_where_it_is_said_to_go() -> None:
+    """A red chair with green legs, all red at first: the legs turn green, and nothing else does, whatever is
+    tried for the whole. Where no leg is known, or the shape has none, every choice is tried as before."""
+    table = _table(("plain", "blue"), ("plain", "red"), ("plain", "red"))
+    names = ["seat", "legs", "legs"] + [""] * (layout.SLOTS - 3)
+    work = paintwork("a red chair with green legs")
+    assert meant_parts(table, work, names) == [[], [1, 2]]
+    found = {tuple(_main(own, part) for part in range(3)) for own in repainted(table, work, names)[1:]}
+    assert found == {("red", "green", "green")}
+    shares = torch.full((layout.SLOTS,), 1 / 3)
+    right, wrong = _table(*(("plain", c) for c in ("red", "green", "green"))), table.clone()
+    wrong[0, layout.COLOR_A] = torch.tensor(COLORS["green"])
+    assert shows(right, work, shares, names) and not shows(wrong, work, shares, names)
+    assert shows(wrong, work, shares), "names decide"
+    assert not lacks_part(table, work, names, ("legs", "wheels"))
+    assert lacks_part(table, paintwork("a chair with green wheels"), names, ("legs", "wheels"))
+    assert not lacks_part(table, paintwork("a chair with green wheels"), names, ("legs",)), "no known name"
+    assert len(repainted(table, work)) > 2
+    lights = paintwork("a car with blue tail lights")
+    assert meant_parts(table, lights, ["tail", "tail lights", "light"]) == [[1]]
+    assert len(repainted(table, work, ["seat", "back", "back"])) == len(repainted(table, work))
 
 
 def test_parts_of_one_paint_and_form_may_take_a_paint_of_their_own() -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 COLOR_WORDS: dict[str, list[str]] = {
@@ -43,6 +44,35 @@ PATTERN_WORDS: dict[str, list[str]] = {
 """Adjectives and phrases for each pattern, the plain word first."""
 
 
+PART_WORDS: dict[str, list[str]] = {
+    "armrests": ["arms", "arm rests"],
+    "back": ["backrest", "back rest"],
+    "body": ["fuselage", "case", "belly"],
+    "cockpit": ["canopy"],
+    "cushions": ["pillows"],
+    "feet": ["legs"],
+    "fretboard": ["fingerboard"],
+    "guard": ["crossguard"],
+    "handle": ["hilt", "grip"],
+    "handles": ["knobs", "pulls"],
+    "headlights": ["lights", "lamps"],
+    "hub": ["rims", "hubcaps"],
+    "leaves": ["foliage", "crown", "needles"],
+    "legs": ["feet"],
+    "pillows": ["cushions"],
+    "post": ["pole"],
+    "propeller": ["propellor", "prop"],
+    "sail": ["canvas"],
+    "shade": ["lampshade", "lamp shade"],
+    "stand": ["foot", "base"],
+    "stem": ["pole"],
+    "stems": ["stalks"],
+    "top": ["tabletop", "table top"],
+    "wheels": ["tires", "tyres", "castors", "casters"],
+    "windows": ["panes", "window panes"],
+}
+"""Other words for parts, as the shape programs call them."""
+
 _TINGE = "dark"
 """Of things it means black, of materials a darker one."""
 _LINKS = re.compile(r"(\s+(in|of|made|that|which|is|are|painted|colored|coloured))+$")
@@ -61,12 +91,18 @@ class Place:
     """Without what links a part to a paint that follows it; every word in what may be its singular."""
     after: str
 
-    def names(self, part: str) -> bool:
-        """Whether the paint is said of a part, in the singular or the plural: "black wheels", or "wheels in
-        black" where nothing follows."""
+    def of(self, parts: Iterable[str]) -> str | None:
+        """Which of some parts the paint is said of, in the singular or the plural: "black wheels", or "wheels
+        in black" where nothing follows. By name, the longest that fits ("tail lights" are not the tail), else
+        by another word for it."""
+        named = [part for part in parts if self._fits(part)]
+        meant = [part for part in parts if any(map(self._fits, PART_WORDS.get(part, ())))]
+        return max(named or meant, key=len, default=None)
+
+    def _fits(self, word: str) -> bool:
         if not self.after:
-            return self.before == _one(part) or self.before.endswith(f" {_one(part)}")
-        return f"{self.after} ".startswith(f"{_one(part)} ")
+            return f" {self.before}".endswith(f" {_one(word)}")
+        return f"{self.after} ".startswith(f"{_one(word)} ")
 
 
 @dataclass(frozen=True)

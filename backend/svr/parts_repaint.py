@@ -114,11 +114,10 @@ def meant_parts(table: Tensor, work: Paintwork, names: Sequence[str]) -> list[li
     """Parts of a table [SLOTS, COLUMNS] that each of `known_coats` is said of; none for one that is said of
     the whole, or of nothing that the shape has."""
     own = [(i, name) for i, name in _solid(table, names) if name]
+    there = {name for _, name in own}
     meant = []
     for _, places in _known(work):
-        # Of names that fit the longest: "tail lights" are not the tail.
-        fitting = [[name for _, name in own if place.names(name)] for place in places]
-        said = {max(names, key=len) for names in fitting if names}
+        said = {place.of(there) for place in places}
         meant.append([i for i, name in own if name in said])
     return meant
 
@@ -127,8 +126,7 @@ def lacks_part(table: Tensor, work: Paintwork, names: Sequence[str], known: Sequ
     """Whether a coat is said of a part, of all `known` names, that no solid row of a table is called."""
     there = {name for _, name in _solid(table, names)}
     places = [place for _, said in _known(work) for place in said]
-    meant = [{name for name in known if place.names(name)} for place in places]
-    return any(fitting and not fitting & there for fitting in meant)
+    return any(place.of(known) and not place.of(there) for place in places)
 
 
 def _solid(table: Tensor, names: Sequence[str]) -> list[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.draw import Category
 from backend.datasets.procedural.part_names import PART_NAMES
-from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
+from backend.paint_words import COLOR_WORDS, PART_WORDS, PATTERN_WORDS
 
 _HEAD = """# Vocabulary
 
@@ -22,11 +22,16 @@ def vocabulary_page() -> str:
     lines += ["", "## Materials and patterns", "", "| material | words |", "| --- | --- |"]
     lines += [f"| {name} | {', '.join(words)} |" for name, words in PATTERN_WORDS.items()]
     lines += ["", "## Parts", "", "With a colour or material of their own, as far as a shape has them:", ""]
-    lines += [f"{', '.join(PART_NAMES)}."]
+    lines += [f"{', '.join(map(_part_words, PART_NAMES))}."]
     lines += ["", f"## Objects ({len(CATEGORIES)} categories)"]
     for category in CATEGORIES.values():
         lines += _section(category)
     return "\n".join(lines) + "\n"
+
+
+def _part_words(part: str) -> str:
+    others = PART_WORDS.get(part, ())
+    return f"{part} ({', '.join(others)})" if others else part
 
 
 def _section(category: Category) -> list[str]:

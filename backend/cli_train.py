@@ -82,7 +82,8 @@ def _train_starter(arguments: argparse.Namespace) -> int:
             steps = getattr(starter, f"train_{part}")(settings, folder, device)
             show_progress(part, steps, getattr(settings, part).steps, step_line)
         if part != "export":
-            starter.record_part(folder, part, settings, time.perf_counter() - started, device)
+            where = starter.CPU if part == "corpus" else device
+            starter.record_part(folder, part, settings, time.perf_counter() - started, where)
     return 0
 
 

@@ -2,8 +2,9 @@
 
 import functools
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from backend.part_words import Place
 
 COLOR_WORDS: dict[str, list[str]] = {
     "red": ["red", "crimson", "scarlet", "ruby", "dark red", "bright red"],
@@ -44,65 +45,10 @@ PATTERN_WORDS: dict[str, list[str]] = {
 """Adjectives and phrases for each pattern, the plain word first."""
 
 
-PART_WORDS: dict[str, list[str]] = {
-    "armrests": ["arms", "arm rests"],
-    "back": ["backrest", "back rest"],
-    "body": ["fuselage", "case", "belly"],
-    "cockpit": ["canopy"],
-    "cushions": ["pillows"],
-    "feet": ["legs"],
-    "fretboard": ["fingerboard"],
-    "guard": ["crossguard"],
-    "handle": ["hilt", "grip"],
-    "handles": ["knobs", "pulls"],
-    "headlights": ["lights", "lamps"],
-    "hub": ["rims", "hubcaps"],
-    "leaves": ["foliage", "crown", "needles"],
-    "legs": ["feet"],
-    "pillows": ["cushions"],
-    "post": ["pole"],
-    "propeller": ["propellor", "prop"],
-    "sail": ["canvas"],
-    "shade": ["lampshade", "lamp shade"],
-    "stand": ["foot", "base"],
-    "stem": ["pole"],
-    "stems": ["stalks"],
-    "top": ["tabletop", "table top"],
-    "wheels": ["tires", "tyres", "castors", "casters"],
-    "windows": ["panes", "window panes"],
-}
-"""Other words for parts, as the shape programs call them."""
-
 _TINGE = "dark"
 """Of things it means black, of materials a darker one."""
-_LINKS = re.compile(r"(\s+(in|of|made|that|which|is|are|painted|colored|coloured))+$")
-"""Between a part and a paint that is said after it: "legs that are painted"."""
-_STOP = re.compile(r"[,.;:!?()]|\b(?:and|with|without|on|has|having|whose|for)\b")
-"""What ends the words about a paint."""
-_PARTS_FOLLOW = re.compile(r"\b(with|without|having|has|whose|on|and)\b")
+_PARTS_FOLLOW = re.compile(r"\b(with|without|having|has|whose|on|and|in an?)\b")
 """From here on a text speaks of parts."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """The words around a paint, up to the paints or stops beside it."""
-
-    before: str
-    """Without what links a part to a paint that follows it; every word in what may be its singular."""
-    after: str
-
-    def of(self, parts: Iterable[str]) -> str | None:
-        """Which of some parts the paint is said of, in the singular or the plural: "black wheels", or "wheels
-        in black" where nothing follows. By name, the longest that fits ("tail lights" are not the tail), else
-        by another word for it."""
-        named = [part for part in parts if self._fits(part)]
-        meant = [part for part in parts if any(map(self._fits, PART_WORDS.get(part, ())))]
-        return max(named or meant, key=len, default=None)
-
-    def _fits(self, word: str) -> bool:
-        if not self.after:
-            return f" {self.before}".endswith(f" {_one(word)}")
-        return f"{self.after} ".startswith(f"{_one(word)} ")
 
 
 @dataclass(frozen=True)
@@ -123,33 +69,27 @@ def paintwork(text: str) -> Paintwork:
     text = text.lower()
     coats: list[list[str]] = []
     places: list[Place] = []
-    end = -1
+    end = 0
     matches = list(_pattern().finditer(text))
-    ends = [match.start() for match in matches[1:]]
-    for match, until in zip(matches, [*ends, len(text)], strict=False):
-        name = _meanings()[match[0]]
-        after = _one(_STOP.split(text[match.end() : until])[0])
-        if not coats or text[end : match.start()].strip():
+    for match, until in zip(matches, [*(m.start() for m in matches[1:]), len(text)], strict=False):
+        name, before, after = _meanings()[match[0]], text[end : match.start()], text[match.end() : until]
+        if not coats or before.strip():
             coats.append([name])
-            before = _STOP.split(text[max(end, 0) : match.start()])[-1]
-            places.append(Place(_one(_LINKS.sub("", before.rstrip())), after))
+            places.append(Place(before, after))
         elif text[:end].endswith(_TINGE) and name in PATTERN_WORDS:
             coats[-1] = [name]  # dark wood is no black
         elif name not in coats[-1]:
             coats[-1].append(name)
-        places[-1] = replace(places[-1], after=after)
+        places[-1] = Place(places[-1].before, after)
         end = match.end()
-    parts = _PARTS_FOLLOW.search(text)
-    whole = bool(matches) and (parts is None or matches[0].start() <= parts.start())
     said: dict[tuple[str, ...], list[Place]] = {}
     for coat, place in zip(coats, places, strict=True):
-        said.setdefault(tuple(coat), []).append(place)
+        if not place.denied:
+            said.setdefault(tuple(coat), []).append(place)
+    parts = _PARTS_FOLLOW.search(text)
+    whole = bool(said) and not places[0].denied and not places[0].behind_a_part
+    whole = whole and (parts is None or matches[0].start() <= parts.start() or places[0].of_surface)
     return Paintwork(tuple(said), whole, tuple(map(tuple, said.values())))
-
-
-def _one(words: str) -> str:
-    """Words one space apart, each in what may be its singular."""
-    return " ".join(word.removesuffix("s") for word in words.split())
 
 
 @functools.cache

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from backend.named_colors import COLORS, TINTS
-from backend.paint_words import Paintwork, Place
+from backend.paint_words import Paintwork
+from backend.part_words import Place
 from backend.svr import parts_layout as layout
 from backend.svr.parts_field import Parts
 from backend.svr.parts_table import USUAL_SCALE
@@ -45,7 +46,8 @@ def repainted(table: Tensor, work: Paintwork, names: Sequence[str] = ()) -> Tens
     """Tables [N, SLOTS, COLUMNS] of one shape [SLOTS, COLUMNS] with each coat of paint on other parts, on
     every choice of them: parts of one paint, or of one paint and form. Where the first coat is said of the
     whole, it is also tried on all that no other takes; one that is said of parts which the shape has goes
-    there alone. The shape as it is comes first. N is 0 where there are no coats to put on, or fewer parts.
+    there alone. The shape as it is comes first. N is 0 where there are no coats to put on, or no choice of
+    parts has room for all.
 
     names: what the rows of the table are called, if anybody knows."""
     coats, meant = known_coats(work), meant_parts(table, work, names)
@@ -58,17 +60,19 @@ def repainted(table: Tensor, work: Paintwork, names: Sequence[str] = ()) -> Tens
 
 
 def _choices(table: Tensor, meant: list[list[int]], *, whole: bool) -> list[tuple[list[int], ...]]:
-    """Parts for each of some coats, no part twice; those that are meant where there are any."""
+    """Parts for each of some coats, no part twice; those that are meant where there are any, and with the
+    first, where it is said of the whole."""
     if not meant:
         return []
     every = paint_groups(table)
     groups = sorted(every, key=len, reverse=True)[:MOST_GROUPS]
     pieces = [piece for group in groups for piece in alike_parts(table, group) if piece != group]
     several = groups + (pieces[:MOST_PIECES] if len(meant) <= MOST_FINE_COATS else [])
-    first = [*groups, sorted(itertools.chain.from_iterable(every))] if whole else several
+    first = [*groups, sorted(itertools.chain.from_iterable(every))]
     found = {}
-    free = [first, *[several] * (len(meant) - 1)]
-    tried = [[parts] if parts else others for parts, others in zip(meant, free, strict=True)]
+    tried = [[parts] if parts else several for parts in meant]
+    if whole:  # "a red car with red wheels": what is meant besides the whole
+        tried[0] = [sorted({*parts, *meant[0]}) for parts in first]
     for own, *others in itertools.product(*tried):
         taken = [part for parts in others for part in parts]
         own = [part for part in own if part not in taken]
@@ -111,20 +115,23 @@ def surface_shares(rows: Tensor) -> Tensor:
 
 
 def meant_parts(table: Tensor, work: Paintwork, names: Sequence[str]) -> list[list[int]]:
-    """Parts of a table [SLOTS, COLUMNS] that each of `known_coats` is said of; none for one that is said of
-    the whole, or of nothing that the shape has."""
+    """Parts of a table [SLOTS, COLUMNS] that each of `known_coats` is said of, no part twice; none for one
+    that is said of the whole alone, or of nothing that the shape has."""
     own = [(i, name) for i, name in _solid(table, names) if name]
-    there = {name for _, name in own}
-    meant = []
-    for _, places in _known(work):
-        said = {place.of(there) for place in places}
-        meant.append([i for i, name in own if name in said])
-    return meant
+    left = list(dict.fromkeys(name for _, name in own))
+    known = _known(work)
+    meant: list[list[str]] = [[] for _ in known]
+    for other_words in (False, True):  # feet may be legs, but not where there are feet, or legs of their own
+        for parts, (_, places) in zip(meant, known, strict=True):
+            if not parts:
+                parts += [part for place in places for part in place.of(left, other_words=other_words)]
+                left = [part for part in left if part not in parts]
+    return [[i for i, name in own if name in parts] for parts in meant]
 
 
 def lacks_part(table: Tensor, work: Paintwork, names: Sequence[str], known: Sequence[str]) -> bool:
     """Whether a coat is said of a part, of all `known` names, that no solid row of a table is called."""
-    there = {name for _, name in _solid(table, names)}
+    there = list(dict.fromkeys(name for _, name in _solid(table, names)))
     places = [place for _, said in _known(work) for place in said]
     return any(place.of(known) and not place.of(there) for place in places)
 
@@ -142,7 +149,7 @@ def known_coats(work: Paintwork) -> list[tuple[str, ...]]:
 
 
 def _known(work: Paintwork) -> list[tuple[tuple[str, ...], tuple[Place, ...]]]:
-    """`known_coats`, and where each is said, nowhere of a part where it is said of the whole."""
+    """`known_coats`, and where each is said of a part: not where it is first said of the whole."""
     known = []
     for number, coat in enumerate(work.coats):
         names = [name for name in coat if name in COLORS or name in TINTS]
@@ -151,9 +158,8 @@ def _known(work: Paintwork) -> list[tuple[tuple[str, ...], tuple[Place, ...]]]:
         if colors and own:
             names = own if _away(colors[0], own[0]) < _ABOUT else colors
         if names:
-            of_whole = work.whole and number == 0
-            places = work.places[number] if work.places and not of_whole else ()
-            known.append((tuple(names), places))
+            places = work.places[number] if work.places else ()
+            known.append((tuple(names), places[1:] if work.whole and number == 0 else places))
     return known[:MOST_COATS]
 
 

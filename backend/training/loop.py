@@ -109,7 +109,7 @@ def run_loop(
             sums[key] = sums.get(key, torch.zeros_like(value)) + value.detach() / 20
         if (step + 1) % 20 == 0:
             seconds = (time.perf_counter() - started) / (step + 1 - first)
-            told = torch.stack(list(sums.values())).double().cpu()
+            told = torch.stack(list(sums.values())).cpu().double()
             means = dict(zip(sums, mean_of_all(told).tolist(), strict=True))
             if writer is not None:
                 for key, mean in means.items():

@@ -38,7 +38,7 @@ class NamesLoss:
 
 
 def row_names(corpus: Corpus, names: tuple[str, ...]) -> Tensor:
-    """Numbers [N, SLOTS] of the names of all parts; parts that are none, or of an unknown name, count not.
+    """Numbers [N, SLOTS] of the names of all parts; those of no part, or of an unknown name, are not counted.
     DatasetError where an earlier version made the corpus, without names."""
     if "parts" not in corpus.records[0]:
         raise DatasetError(

@@ -216,7 +216,7 @@ def train_regressor(settings: StarterSettings, folder: Path, device: torch.devic
 
 def begin_from(start: Bundle, folder: Path) -> None:
     """Lay a bundle's weights, words and training record into a working folder, whose parts then go on from
-    them; a folder that has begun stays as it is. Random weights are what the parts of others begin with."""
+    them; a folder that has begun stays as it is. Parts of other folders start from random weights."""
     beginning = folder / BEGINNING
     if beginning.exists():
         return
@@ -448,4 +448,10 @@ def _taught(settings: StarterSettings, folder: Path, device: torch.device = CPU)
 def _trained(folder: Path, part: str) -> Path:
     """The checkpoint of a part: the folder's own, else that of the bundle it began from."""
     own = folder / f"{part}.pt"
-    return own if own.exists() else folder / BEGINNING / own.name
+    path = own if own.exists() else folder / BEGINNING / own.name
+    if not path.exists():
+        raise SettingError(
+            f"{folder} has no trained {part!r} yet.",
+            remedy=f"Run `train starter --only {part}` before, or begin from a bundle with --start.",
+        )
+    return path

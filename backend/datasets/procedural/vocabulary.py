@@ -3,7 +3,8 @@
 from backend.datasets.procedural.categories import CATEGORIES
 from backend.datasets.procedural.draw import Category
 from backend.datasets.procedural.part_names import PART_NAMES
-from backend.paint_words import COLOR_WORDS, PART_WORDS, PATTERN_WORDS
+from backend.paint_words import COLOR_WORDS, PATTERN_WORDS
+from backend.part_words import PART_WORDS
 
 _HEAD = """# Vocabulary
 

@@ -1,11 +1,14 @@
 """Parts in the paints that a prompt names: which paintings are tried, and that a code carries them."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from backend.bundle_places import resolve_bundle
 from backend.bundles import load_bundle
+from backend.datasets.procedural.categories import make
+from backend.datasets.procedural.part_tables import part_table
 from backend.named_colors import COLORS, TINTS
 from backend.paint_words import Paintwork, paintwork
 from backend.svr import parts_layout as layout
@@ -93,6 +96,42 @@ def test_a_paint_goes_where_it_is_said_to_go() -> None:
     lights = paintwork("a car with blue tail lights")
     assert meant_parts(table, lights, ["tail", "tail lights", "light"]) == [[1]]
     assert len(repainted(table, work, ["seat", "back", "back"])) == len(repainted(table, work))
+
+
+def test_a_paint_of_whole_and_part_goes_on_both() -> None:
+    table = _table(("plain", "blue"), ("plain", "white"), ("plain", "black"))
+    names = ["body", "roof", "wheels"]
+    work = paintwork("a red car with red wheels")
+    assert meant_parts(table, work, names) == [[2]]
+    found = [tuple(_main(own, part) for part in range(3)) for own in repainted(table, work, names)[1:]]
+    assert len(found) > 1 and all(own[2] == "red" for own in found)
+
+
+def test_a_part_is_taken_by_its_own_name_first_and_by_one_coat() -> None:
+    """Where the only feet are legs, the coat of the legs has them, and that of the feet is free."""
+    table = _table(("plain", "blue"), ("plain", "white"), ("plain", "white"))
+    work = paintwork("a brown chair with golden feet and black legs")
+    assert meant_parts(table, work, ["seat", "legs", "legs"]) == [[], [], [1, 2]]
+    assert meant_parts(table, work, ["seat", "legs", "feet"]) == [[], [2], [1]]
+    assert len(repainted(table, work, ["seat", "legs", "back"])) > 1
+
+
+def test_the_starter_paints_the_wheels_of_its_cars_and_knows_what_they_lack() -> None:
+    """Of cars that the shape programs make, as codes: all paintings have white wheels, the tyres and rims
+    beside nothing else; no car has armrests."""
+    svr = load_bundle("starter").svr
+    tables = np.stack([part_table(make("car", np.random.default_rng(seed)).shape) for seed in range(6)])
+    painted = 0
+    for code in svr.encode_parts(torch.from_numpy(tables)):
+        assert svr.lacks_part(code, paintwork("a car with white armrests"))
+        assert not svr.lacks_part(code, paintwork("a car with white wheels"))
+        for own in svr.repainted(code, paintwork("a car with white wheels")):
+            table = table_of(clear_paints(svr.decoder(own[None])))[0]
+            called = [svr.names[number] for number in svr.namer.named(table, own)]
+            wheels = [i for i, name in enumerate(called) if name == "wheels" and table[i, layout.EXISTS]]
+            assert wheels and sum(_main(table, i) == "white" for i in wheels) >= len(wheels) / 2
+            painted += 1
+    assert painted >= 3
 
 
 def test_parts_of_one_paint_and_form_may_take_a_paint_of_their_own() -> None:

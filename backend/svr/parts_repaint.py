@@ -187,13 +187,18 @@ def paint_groups(table: Tensor) -> list[list[int]]:
 def alike_parts(table: Tensor, parts: list[int]) -> list[list[int]]:
     """Some parts of a table [SLOTS, COLUMNS], by form: what has the kind and nearly the sizes, mirrored or
     turned, is one piece (four legs)."""
-    form = torch.cat([table[:, layout.KIND], table[:, layout.PARAMS], table[:, layout.OUTLINE]], -1)
+    form = forms(table)
     left, pieces = list(parts), []
     while left:
         near = (form - form[left[0]]).abs().amax(-1) < ONE_FORM
         pieces.append([i for i in left if near[i]])
         left = [i for i in left if not near[i]]
     return pieces
+
+
+def forms(tables: Tensor) -> Tensor:
+    """What the rows of tables [..., SLOTS, COLUMNS] say of form alone, neither place nor paint."""
+    return torch.cat([tables[..., layout.KIND], tables[..., layout.PARAMS], tables[..., layout.OUTLINE]], -1)
 
 
 def paint_columns(name: str) -> Tensor:

@@ -16,7 +16,7 @@ from backend.named_colors import COLORS, TINTS
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
-from backend.svr.parts_repaint import ONE_FORM, ONE_PAINT, PAINT, paint_columns
+from backend.svr.parts_repaint import ONE_FORM, ONE_PAINT, PAINT, forms, paint_columns
 
 OTHERWISE = 6
 """Other paintings per shape, a third each: another paint, two paints exchanged, one paint on both."""
@@ -91,7 +91,7 @@ def painted_otherwise(tables: Tensor, way: int, generator: torch.Generator) -> T
 
 def _alike(tables: Tensor, part: Tensor) -> Tensor:
     """Which parts [B, SLOTS] have the form of a part [B], see `alike_parts`."""
-    form = torch.cat([tables[..., layout.KIND], tables[..., layout.PARAMS], tables[..., layout.OUTLINE]], -1)
+    form = forms(tables)
     own = form[torch.arange(len(tables), device=tables.device), part][:, None]
     return (form - own).abs().amax(-1) < ONE_FORM
 

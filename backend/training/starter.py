@@ -1,5 +1,6 @@
-"""Training of the starter bundle, from nothing: corpora, code space and its decoder, small CLIP (images and
-words together, then words alone, then shapes in other paints, then images alone), SVR model, mapper, export.
+"""Training of the starter bundle, from nothing or on from a bundle: corpora, code space and its decoder,
+names of parts, small CLIP (images and words together, then words alone, then shapes in other paints, then
+images alone), SVR model, mapper, export.
 
 Every part resumes from its checkpoint, so the whole can be stopped and called again. Parts can be run on
 their own, side by side, since they only meet in the working folder.

@@ -88,7 +88,7 @@ def paintwork(text: str) -> Paintwork:
             said.setdefault(tuple(coat), []).append(place)
     parts = _PARTS_FOLLOW.search(text)
     whole = bool(said) and not places[0].denied and not places[0].behind_a_part
-    whole = whole and (parts is None or matches[0].start() <= parts.start() or places[0].of_surface)
+    whole = whole and (parts is None or matches[0].start() <= parts.start() or places[0].of_all)
     return Paintwork(tuple(said), whole, tuple(map(tuple, said.values())))
 
 

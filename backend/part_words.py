@@ -48,7 +48,7 @@ _LINKS = re.compile(
 )
 """Between a part and a paint that is said after it: "legs that are painted"."""
 _DENIED = re.compile(r"\b(?:without|no|not)(?:\s+(?:a|an|any|the))?$")
-_SURFACE = {"surface", "finish", "paint", "color", "colour", "look", "texture", "material"}
+_SURFACE = (["surface"], ["finish"], ["paint"], ["color"], ["colour"], ["look"], ["texture"], ["material"])
 """Of the whole, and no part: "with metal surface"."""
 _ARTICLE = re.compile(r"^(?:the|its|their) ")
 _ENDINGS = ((r"ves$", "f"), (r"(ch|sh|ss|x)es$", r"\1"), (r"s$", ""))
@@ -74,9 +74,11 @@ class Place:
         return len(nouns) > 1 and bool(nouns[0]) and not self._nouns_after()[0]
 
     @property
-    def of_surface(self) -> bool:
-        """Whether it is said of the surface as such: "with metal surface"."""
-        return bool(_SURFACE.intersection(self._nouns_after()[0].split()[-1:]))
+    def of_all(self) -> bool:
+        """Whether it is said of the whole although parts are spoken of: of the surface as such ("with metal
+        surface"), or behind a part that shall not be ("without a handle, in red")."""
+        noun = self._nouns_after()[0]
+        return noun.split()[-1:] in _SURFACE or (not noun and self._behind()[0] == "without")
 
     def of(self, parts: Iterable[str], *, other_words: bool = True) -> list[str]:
         """Which of some parts the paint is said of, in the singular or the plural, by name or else by other
@@ -101,9 +103,17 @@ class Place:
 
     def _nouns_before(self) -> tuple[list[str], bool]:
         """Phrases that are listed before the paint, the last first, and whether a word links them to it."""
+        word, nouns, linked = self._behind()
+        return ([""] if word == "without" else _phrases(nouns)[::-1]), linked
+
+    def _behind(self) -> tuple[str, str, bool]:
+        """The word that the nouns before the paint stand behind, those, and whether they are linked to it."""
         text = f" {self.before}".rstrip()
         unlinked = _LINKS.sub("", text)
-        return _phrases(_NOUNS_BEGIN.split(unlinked)[-1])[::-1], unlinked != text
+        word, start = "", 0
+        for match in _NOUNS_BEGIN.finditer(unlinked):
+            word, start = match[0], match.end()
+        return word, unlinked[start:], unlinked != text
 
 
 def _phrases(text: str) -> list[str]:

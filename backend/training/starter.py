@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backend.bundles import Bundle, BundleRecord, save_bundle
 from backend.clip_encoder import ClipEncoder, build_tiny_clip
@@ -88,8 +88,7 @@ def train_codes(settings: StarterSettings, folder: Path, device: torch.device = 
     """Train the code space: parts to codes and back; yields steps."""
     torch.manual_seed(settings.codes.seed)
     coder = PartAutoencoder(new_svr().to(device))
-    if (folder / BEGINNING).exists():
-        load_weights(folder / BEGINNING / "codes.pt", coder)
+    _begin(folder, "codes", coder)
     loss = AutoencoderLoss(coder, open_corpus(folder / "described").parts, settings.codes.batch)
     yield from run_loop("codes", coder, loss, settings.codes, folder)
 
@@ -107,8 +106,7 @@ def train_names(settings: StarterSettings, folder: Path, device: torch.device = 
     described = open_corpus(folder / "described")
     torch.manual_seed(settings.names.seed)
     svr = new_svr().to(device)
-    if (folder / BEGINNING).exists():
-        load_weights(folder / BEGINNING / "names.pt", _namer(svr))
+    _begin(folder, "names", _namer(svr))
     _load_coder(folder, svr)
     loss = NamesLoss(svr, described, _codes(folder, "described"), settings.names.batch)
     yield from run_loop("names", _namer(svr), loss, settings.names, folder)
@@ -120,9 +118,8 @@ def train_clip(settings: StarterSettings, folder: Path, device: torch.device = C
     corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
     torch.manual_seed(settings.clip.seed)
     student = _student(settings, folder).to(device, memory_format=torch.channels_last)
-    if (folder / BEGINNING).exists():
-        begun = _text_student(settings, folder)
-        load_weights(folder / BEGINNING / "words.pt", begun)
+    begun = _text_student(settings, folder)
+    if _begin(folder, "words", begun):
         _hand_on(begun, student)
     more = DescribedShapes(_codes(folder, "described"), [record["captions"] for record in described.records])
     loss = ContrastiveLoss(
@@ -136,12 +133,10 @@ def train_words(settings: StarterSettings, folder: Path, device: torch.device = 
     """Train the text tower on, with that of shapes, beside the image tower; yields steps."""
     torch.manual_seed(settings.words.seed)
     student = _text_student(settings, folder).to(device, memory_format=torch.channels_last)
-    if (folder / "clip.pt").exists():
+    if (folder / "clip.pt").exists() or not _begin(folder, "words", student):
         taught = _student(settings, folder)
-        load_weights(folder / "clip.pt", taught)
+        load_weights(_trained(folder, "clip"), taught)
         _hand_on(taught, student)
-    else:
-        load_weights(folder / BEGINNING / "words.pt", student)
     corpus, described = open_corpus(folder / "corpus"), open_corpus(folder / "described")
     seen = CaptionedShapes(corpus.records, _codes(folder, "corpus"), _seen(settings, folder, student.clip))
     more = CaptionedShapes(described.records, _codes(folder, "described"))
@@ -186,8 +181,7 @@ def train_svr(settings: StarterSettings, folder: Path, device: torch.device = CP
     corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
     model = new_svr().to(device, memory_format=torch.channels_last)
-    if (folder / BEGINNING).exists():
-        load_weights(folder / BEGINNING / "svr.pt", model)
+    _begin(folder, "svr", model)
     _load_coder(folder, model)
     loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
@@ -444,6 +438,14 @@ def _taught(settings: StarterSettings, folder: Path, device: torch.device = CPU)
     if (folder / "images.pt").exists():
         load_weights(folder / "images.pt", student.clip.model.visual)
     return student.to(device), step
+
+
+def _begin(folder: Path, part: str, model: nn.Module) -> bool:
+    """Give a model the weights of the bundle that a folder began from; false where it began from nothing."""
+    path = folder / BEGINNING / f"{part}.pt"
+    if path.exists():
+        load_weights(path, model)
+    return path.exists()
 
 
 def _trained(folder: Path, part: str) -> Path:

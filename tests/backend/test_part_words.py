@@ -34,6 +34,7 @@ PARTS = (
         ("a palm tree in a red pot", [["pot"]]),
         ("a bookshelf with a red shelf", [["shelves"]]),
         ("a sofa with red buttons", [[]]),
+        ("a mug without a handle in red", [[]]),
     ],
 )
 def test_a_paint_is_said_of_the_nouns_behind_it_or_before(text: str, said: list[list[str]]) -> None:

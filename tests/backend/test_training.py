@@ -202,6 +202,14 @@ def test_a_folder_that_began_from_nothing_takes_no_bundle(tmp_path: Path) -> Non
     assert not (tmp_path / "beginning").exists()
 
 
+def test_a_part_names_the_one_that_it_needs(corpus_folder: Path, tmp_path: Path) -> None:
+    for name in ("corpus", "described"):
+        (tmp_path / name).symlink_to(corpus_folder)
+    for train, needed in ((train_decoder, "codes"), (train_words, "clip"), (train_tower, "words")):
+        with pytest.raises(SettingError, match=f"no trained '{needed}' yet"):
+            list(train(read_settings(None), tmp_path))
+
+
 def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, tmp_path: Path) -> None:
     """The shipped weights fit although the corpus at hand has other words; CLIP makes a step, its words one
     more from CLIP's, and one from the bundle's; the shape tower follows, then the image tower and the flow.

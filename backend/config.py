@@ -150,16 +150,19 @@ class MapperSettings(Settings):
     candidates: int = bounded(8, 1, 64)
     """Codes proposed per result, the best by the ranking score is kept (generative mapper)."""
     proposals: int = bounded(0, 0, 4096)
-    """Codes drawn per result, of which those that agree best with the feature become the candidates; no more
-    than the candidates are drawn where this is less."""
+    """Codes drawn per result, of which those that fit the feature best become the candidates; no more than
+    the candidates are drawn where this is less."""
     repaints: int = bounded(0, 0, 4096)
-    """Of the proposals that agree best, those whose parts are tried in the colours and materials that the
+    """Of the proposals that fit best, those whose parts are tried in the colours and materials that the
     prompt names; models without parts try none."""
     silhouette_weight: float = bounded(0.0, 0.0, 1000.0)
-    """Of proposals for an image: weight of their silhouettes' overlap with the object's, beside the agreement
-    with the feature; 0 asks no silhouettes."""
+    """Of proposals for an image: weight of their silhouettes' overlap with the object's, beside the fit to
+    the feature; 0 asks no silhouettes."""
     agreement_weight: float = bounded(0.0, 0.0, 1000.0)
-    """Ranking: weight of the agreement of code and feature, as the mapper's shape tower sees it."""
+    """Ranking: weight of the fit of code and feature, which is their agreement as the mapper's shape tower
+    sees it, less the code's strangeness."""
+    strangeness_weight: float = bounded(0.0, 0.0, 1000.0)
+    """Fit: weight of the strangeness of a code to the SVR model; an agreement has weight 1."""
     uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)
     """Ranking: weight of the field's uncertainty, the mean of p(1-p) over the cube."""
     pieces_weight: float = bounded(0.0, 0.0, 1000.0)

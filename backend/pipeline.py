@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.bundles import Bundle
+from backend.code_fit import CodeFit
 from backend.device import check_precision, deterministic, memory_guard, peak_memory, set_threads, versions
 from backend.errors import (
     BundleError,
@@ -111,7 +112,7 @@ def generate(
     preview_every: stage 2 iterations between previews; 0 gives none, and then also none of the start.
     Raises the errors of errors.py: PromptError, ImageError, BundleError, EmptyShapeError, ...
     """
-    mapper = _mapper_of(bundle)
+    fit = _fit(bundle, recipe)
     recipe, feature, seen = _prepare(bundle, recipe)
     record = _Record()
     with deterministic(bundle.device):
@@ -125,7 +126,7 @@ def generate(
             stage2=recipe.settings.stage2,
             render=recipe.settings.render,
             mapper=recipe.settings.mapper,
-            agreement=mapper.agreement,
+            fit=fit,
             precision=recipe.precision,
         )
         if recipe.start_code:
@@ -190,6 +191,10 @@ def _mapper_of(bundle: Bundle) -> Mapper:
     if bundle.mapper is None:
         raise BundleError(f"The bundle {bundle.name} has no mapper.", remedy="Run `align` on it first.")
     return bundle.mapper
+
+
+def _fit(bundle: Bundle, recipe: Recipe) -> CodeFit:
+    return CodeFit(_mapper_of(bundle), bundle.svr, recipe.settings.mapper.strangeness_weight)
 
 
 def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
@@ -309,7 +314,7 @@ def candidates(
     seen: Seen | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """Codes [N, C] for a unit feature [F], those that the mapper finds to agree best with it first.
+    """Codes [N, C] for a unit feature [F], those that fit it best first.
 
     seen: an image to stay near to; where silhouettes tell which proposal it shows, and no prompt asks for
     more, this is the only one. After a wish to stop, they are not asked any more.
@@ -324,7 +329,7 @@ def candidates(
     if outline is not None:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
         codes, count = torch.cat([codes, free]), count if recipe.prompt else 1
-    rank = mapper.agreement(codes, feature.expand(len(codes), -1))
+    rank = _fit(bundle, recipe)(codes, feature)
     if outline is not None:
         rough = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, stop=stop)
         left = rough.argsort(descending=True, stable=True)[:_FINELY]
@@ -338,15 +343,15 @@ def candidates(
 
 def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:
     """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
-    agrees best with the feature [F]; the best first, and after all others those without a part that is to be
+    fits the feature [F] best; the best first, and after all others those without a part that is to be
     painted."""
-    mapper, work = _mapper_of(bundle), paintwork(recipe.prompt)
+    fit, work = _fit(bundle, recipe), paintwork(recipe.prompt)
     chosen = []
     for code in codes:
         paintings = bundle.svr.repainted(code, work)
         if len(paintings):
-            agreement, index = mapper.agreement(paintings, feature.expand(len(paintings), -1)).max(dim=0)
-            chosen.append((bundle.svr.lacks_part(code, work), -float(agreement), paintings[index]))
+            best, index = fit(paintings, feature).max(dim=0)
+            chosen.append((bundle.svr.lacks_part(code, work), -float(best), paintings[index]))
     chosen.sort(key=lambda choice: choice[:2])
     return torch.stack([painting for *_, painting in chosen]) if chosen else codes[:0]
 

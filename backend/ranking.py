@@ -1,8 +1,8 @@
 """Judging shape codes: how well they look like the text, and whether they are one clean object.
 
-CLIP alone prefers hybrids (a chair with four legs and a pedestal), so the total adds what the mapper's shape
-tower thinks of the code, and subtracts the field's uncertainty and its loose pieces (our choice). Candidates
-are ranked, and stage 2's iterates compared, by it.
+CLIP alone prefers hybrids (a chair with four legs and a pedestal), so the total adds how well the code fits
+by itself, and subtracts the field's uncertainty and its loose pieces (our choice). Candidates are ranked, and
+stage 2's iterates compared, by it.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class Score:
     total: float
     clip: float
     """Mean cosine over the evaluation views, -1 to 1."""
-    agreement: float = 0.0
-    """Of code and feature, -1 to 1; 0 where nobody was asked."""
+    fit: float = 0.0
+    """Of code and feature, see `code_fit`; 0 where nobody was asked."""
     uncertainty: float = 0.0
     """Mean of p(1-p) over the cube."""
     pieces: int = 0
@@ -58,17 +58,17 @@ class Judge:
         stage2: Stage2Settings,
         render: RenderSettings,
         mapper: MapperSettings,
-        agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
+        fit: Callable[[Tensor, Tensor], Tensor] | None = None,
         precision: str = "float32",
     ) -> None:
-        """`feature` [F] is of unit length; `agreement` is the mapper's."""
+        """`feature` [F] is of unit length; `fit` says how well codes [B, C] fit it by themselves."""
         self._clip = clip
         self._svr = svr
         self._feature = feature
         self._stage2 = stage2
         self._render = render
         self._weights = mapper
-        self._agreement = agreement if mapper.agreement_weight else None
+        self._fit = fit if mapper.agreement_weight else None
         self._precision = precision
         self._cameras = evaluation_cameras(stage2).to(feature.device)
 
@@ -86,8 +86,8 @@ class Judge:
             grid = carried and refresh_grid(field, carried, self._render.iso_logit)
             views = render_views(field, self._cameras, self._stage2.view_size, self._render, grid=grid)
         clip = float((view_features(self._clip, views.rgb, self._precision) @ self._feature).mean())
-        agreement = float(self._agreement(code[None], self._feature)[0]) if self._agreement else 0.0
-        seen = Score(total=clip + self._weights.agreement_weight * agreement, clip=clip, agreement=agreement)
+        fit = float(self._fit(code[None], self._feature)[0]) if self._fit else 0.0
+        seen = Score(total=clip + self._weights.agreement_weight * fit, clip=clip, fit=fit)
         if self._svr.spec.explicit or not self._counts_volume:
             return replace(seen, grid=views.grid)
         score = self._with_volume(seen, views.grid or self._built(code, _GRID))
@@ -111,8 +111,8 @@ class Judge:
         """The score with the volume judged on this grid."""
         uncertainty, pieces = volume_quality(grid.logits)
         penalty = self._weights.uncertainty_weight * uncertainty + self._weights.pieces_weight * pieces
-        total = score.clip + self._weights.agreement_weight * score.agreement - penalty
-        return Score(total, score.clip, score.agreement, uncertainty, pieces, grid=grid)
+        total = score.clip + self._weights.agreement_weight * score.fit - penalty
+        return Score(total, score.clip, score.fit, uncertainty, pieces, grid=grid)
 
 
 def volume_quality(logits: Tensor) -> tuple[float, int]:

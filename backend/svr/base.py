@@ -123,6 +123,11 @@ class SvrModel(nn.Module, ABC):
         a model does not name its parts."""
         return False
 
+    def strangeness(self, codes: Tensor) -> Tensor:
+        """How far [B], root mean square over the entries, codes [B, C] are from what the model itself would
+        write of the shapes that they mean; zeros where a model cannot tell."""
+        return codes.new_zeros(len(codes))
+
     @abstractmethod
     def field(self, codes: Tensor) -> Field:
         """The field of codes [B, C]."""

@@ -94,6 +94,9 @@ class PartsSvr(SvrModel):
         table = self._said(code[None])[0]
         return lacks_part(table, work, self._part_names(table, code), self.names)
 
+    def strangeness(self, codes: Tensor) -> Tensor:
+        return (self.encode_parts(self._said(codes)) - codes).square().mean(-1).sqrt()
+
     def _part_names(self, table: Tensor, code: Tensor) -> list[str]:
         """What the rows of a table [SLOTS, COLUMNS] with its code [C] are called; "" where nobody knows."""
         if self.namer is None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from backend.config import Settings, bounded
-from backend.errors import NumericalError
+from backend.errors import NumericalError, SettingError
 from backend.training.processes import is_first, mean_of_all, process_count, wait_for_all
 
 logger = logging.getLogger(__name__)
@@ -137,12 +137,18 @@ def rate_at(step: int, settings: LoopSettings) -> float:
 
 def load_weights(path: Path, model: nn.Module, *, without: str | tuple[str, ...] = ()) -> int:
     """The (averaged) weights of a checkpoint into a model; returns its step. What begins with `without` in a
-    state dict stays the model's own."""
+    state dict stays the model's own. SettingError where the sizes are others."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     weights = state["averaged"] or state["model"]
     taken = {name: value for name, value in weights.items() if not name.startswith(without)}
     own = {name: value for name, value in model.state_dict().items() if name.startswith(without)}
-    model.load_state_dict({**taken, **own})
+    try:
+        model.load_state_dict({**taken, **own})
+    except RuntimeError as error:
+        raise SettingError(
+            f"The weights of {path} have other sizes than these settings ask for.",
+            remedy="Use the settings that they were trained with, or another --work.",
+        ) from error
     model.eval()
     return int(state["step"])
 

@@ -211,9 +211,14 @@ def train_regressor(settings: StarterSettings, folder: Path, device: torch.devic
 
 def begin_from(start: Bundle, folder: Path) -> None:
     """Lay a bundle's weights, words and training record into a working folder, whose parts then go on from
-    them; a folder that has begun stays as it is. Parts of other folders start from random weights."""
-    beginning = folder / BEGINNING
+    them; a folder that has begun from it stays as it is. Parts of other folders start from random weights."""
+    beginning, record = folder / BEGINNING, _read_record(folder)
     if beginning.exists():
+        if record.get("began_from", start.sha256) != start.sha256:
+            raise SettingError(
+                f"{folder} began from another bundle than {start.name}, or from another version of it.",
+                remedy="Choose another --work, or leave out --start to go on.",
+            )
         return
     svr, mapper = start.svr, start.mapper
     if not isinstance(svr, PartsSvr) or svr.namer is None or not isinstance(mapper, FlowMapper):
@@ -238,7 +243,7 @@ def begin_from(start: Bundle, folder: Path) -> None:
     for part, model in models.items():
         save_weights(unfinished / f"{part}.pt", model)
     write_file(folder / VOCABULARY_FILE, start.clip.tokenizer.to_json().encode())
-    record = {"before": start.record.training, **_read_record(folder)}
+    record = {"before": start.record.training, "began_from": start.sha256, **record}
     write_file(folder / RECORD_FILE, json.dumps(record, indent=2).encode())
     unfinished.rename(beginning)
 

@@ -95,7 +95,7 @@ class StarterSettings(Settings):
         ),
         mapper=MapperSettings(
             noise_scale=0.6, candidates=4, proposals=48, repaints=16, silhouette_weight=8.0,
-            agreement_weight=2.0, pieces_weight=0.12,
+            agreement_weight=2.0, strangeness_weight=0.5, pieces_weight=0.12,
         ),
         mesh=MeshSettings(resolution=128, bridge_gap=0.13, speck_fraction=0.05),
     )  # fmt: skip

@@ -174,6 +174,18 @@ def test_a_shape_without_the_part_that_is_to_be_painted_comes_after_the_others(
     assert torch.equal(found[0], next_best) and torch.equal(found[1], best)
 
 
+def test_strange_codes_are_not_chosen(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = {"proposals": 6, "agreement_weight": 1.0, "strangeness_weight": 1.0}
+    settings = change_settings(TINY_SETTINGS, {"mapper": weights, "stage2": {"steps": 0}})
+    recipe = _recipe(diversity=1.0, settings=settings)
+    monkeypatch.setattr(type(bundle.svr), "strangeness", lambda model, codes: 9 * codes[:, 0])
+    feature = bundle.clip.encode_text([recipe.prompt])[0].detach()
+    found = candidates(bundle, recipe, feature)[:, 0]
+    _, result = _drive(generate(bundle, recipe))
+    assert result.code[0] == pytest.approx(float(found[0]), abs=1e-6)
+    assert found[0] < found[1] and found[0] < candidates(bundle, _recipe(diversity=1.0), feature)[:, 0].min()
+
+
 @pytest.mark.parametrize("prompt", ["", "a red chair"])
 def test_silhouettes_choose_among_proposals_for_an_image(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, prompt: str

@@ -18,7 +18,7 @@ from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
-from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop
+from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop, save_weights
 from backend.training.part_images import ImageCodeLoss
 from backend.training.starter import (
     begin_from,
@@ -196,10 +196,18 @@ def test_a_folder_that_began_from_nothing_takes_no_bundle(tmp_path: Path) -> Non
     tower = ShapeTower(128, 256)
     assert load_weights(tmp_path / "begun" / "beginning" / "tower.pt", tower) == 0
     assert tower.net[0].weight.any()
+    with pytest.raises(SettingError, match="began from another bundle"):
+        begin_from(replace(shipped, sha256="0"), tmp_path / "begun")
     torch.save({}, tmp_path / "clip.pt")
     with pytest.raises(SettingError, match="did not begin from a bundle"):
         begin_from(shipped, tmp_path)
     assert not (tmp_path / "beginning").exists()
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
+    save_weights(tmp_path / "tower.pt", ShapeTower(128, 256))
+    with pytest.raises(SettingError, match="have other sizes"):
+        load_weights(tmp_path / "tower.pt", ShapeTower(64, 256))
 
 
 def test_a_part_names_the_one_that_it_needs(corpus_folder: Path, tmp_path: Path) -> None:

@@ -104,3 +104,19 @@ def test_gradients_reach_the_code(model: PartsSvr, part: str) -> None:
 def test_a_new_block_changes_nothing() -> None:
     block, x = ResidualBlock(16), torch.randn(3, 16)
     assert torch.equal(block(x), x)
+
+
+def test_strange_is_what_the_reader_would_not_have_written(
+    model: PartsSvr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = _codes(3)
+    asked = []
+
+    def one_more(tables: Tensor) -> Tensor:
+        asked.append(tables)
+        return codes + torch.tensor([0.0, 0.5, -2.0])[:, None]
+
+    monkeypatch.setattr(model, "encode_parts", one_more)
+    with torch.no_grad():
+        assert torch.allclose(model.strangeness(codes), torch.tensor([0.0, 0.5, 2.0]), atol=1e-6)
+    assert set(asked[0][..., layout.EXISTS].unique().tolist()) <= {0.0, 1.0}, "tables, not the decoder's rows"

@@ -81,6 +81,14 @@ class BundleRecord(Settings):
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name -> sha256, bytes."""
 
+    @property
+    def sha256(self) -> str:
+        """Of the models and their files; not of the settings, which a recipe carries, nor of notes and
+        figures."""
+        files = {name: known.get("sha256") for name, known in self.files.items()}
+        models = json.dumps([self.clip, self.svr, self.mapper, files], sort_keys=True)
+        return hashlib.sha256(models.encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -88,8 +96,6 @@ class Bundle:
 
     record: BundleRecord
     folder: Path
-    sha256: str
-    """Of bundle.json, which holds the hashes of all other files."""
     clip: ClipEncoder
     svr: SvrModel
     mapper: nn.Module | None
@@ -100,6 +106,10 @@ class Bundle:
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def sha256(self) -> str:
+        return self.record.sha256
 
     @property
     def settings(self) -> PipelineSettings:
@@ -200,7 +210,6 @@ def load_bundle(
     return Bundle(
         record=record,
         folder=folder,
-        sha256=file_sha256(folder / RECORD_NAME),
         clip=clip,
         svr=svr,
         mapper=mapper,

@@ -54,6 +54,7 @@ def _train_starter(arguments: argparse.Namespace) -> int:
     from backend.bundle_places import SHIPPED_FOLDER
     from backend.bundles import load_bundle
     from backend.device import resolve_device
+    from backend.model_store import check_free
     from backend.training import starter
     from backend.training.starter_recipe import read_settings
 
@@ -67,6 +68,8 @@ def _train_starter(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     settings = read_settings(arguments.config)
     folder, device = arguments.work, resolve_device(arguments.device)
+    if arguments.out and "export" in chosen:
+        check_free(arguments.out, replace=arguments.replace)
     if arguments.start:
         starter.begin_from(load_bundle(arguments.start), folder)
     for part in PARTS:

@@ -34,7 +34,8 @@ class Notice:
     """Something the user should know; the job goes on."""
 
     code: str
-    """unknown_words, respelled, other_script, truncated, not_finite, stopped, other_versions."""
+    """unknown_words, respelled, other_script, truncated, no_outline, no_such_part, not_finite, stopped,
+    other_versions."""
     message: str
 
 

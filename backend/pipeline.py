@@ -267,6 +267,18 @@ def _notices(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> list[Notice]:
     return notices
 
 
+def _lacking(bundle: Bundle, recipe: Recipe, code: Tensor) -> list[Notice]:
+    """What a proposal [C] lacks of the parts that the prompt paints."""
+    if not recipe.settings.mapper.repaints:
+        return []
+    names = bundle.svr.lacking_parts(code, paintwork(recipe.prompt))
+    message = (
+        f"This shape has no {' and no '.join(names)} of its own, so that the paint may be elsewhere. "
+        "Try another seed, or leave that paint out."
+    )
+    return [Notice("no_such_part", message)] if names else []
+
+
 def _timed(phase: str, record: _Record, work: Generator[Event, None, Any]) -> Generator[Event, None, Any]:
     """Run a phase and note its seconds; running out of memory becomes MemoryShortError."""
     start = time.perf_counter()
@@ -301,6 +313,9 @@ def _propose(
             record.stopped = True
             break
     assert best is not None
+    for notice in _lacking(bundle, recipe, best[1]):
+        record.notices.append(notice)
+        yield notice
     record.scores.append(best[0].clip)
     record.codes.append(best[1])
     return best[1]
@@ -351,7 +366,7 @@ def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> 
         paintings = bundle.svr.repainted(code, work)
         if len(paintings):
             best, index = fit(paintings, feature).max(dim=0)
-            chosen.append((bundle.svr.lacks_part(code, work), -float(best), paintings[index]))
+            chosen.append((len(bundle.svr.lacking_parts(code, work)), -float(best), paintings[index]))
     chosen.sort(key=lambda choice: choice[:2])
     return torch.stack([painting for *_, painting in chosen]) if chosen else codes[:0]
 

@@ -118,10 +118,10 @@ class SvrModel(nn.Module, ABC):
         few."""
         return code.new_zeros(0, len(code))
 
-    def lacks_part(self, code: Tensor, work: "Paintwork") -> bool:
-        """Whether the shape of a code [C] has nothing of a part that one of the coats is said of; never where
-        a model does not name its parts."""
-        return False
+    def lacking_parts(self, code: Tensor, work: "Paintwork") -> list[str]:
+        """Parts that a coat is said of and of which the shape of a code [C] has nothing, or nothing that no
+        other coat is said of; none where a model does not name its parts."""
+        return []
 
     def strangeness(self, codes: Tensor) -> Tensor:
         """How far [B], root mean square over the entries, codes [B, C] are from what the model itself would

@@ -21,7 +21,7 @@ from backend.svr.base import SvrModel, SvrSpec
 from backend.svr.parts_field import PartsField
 from backend.svr.parts_namer import PartNamer
 from backend.svr.parts_paints import clear_paints
-from backend.svr.parts_repaint import lacks_part, repainted, shows, surface_shares
+from backend.svr.parts_repaint import lacking_parts, repainted, shows, surface_shares
 from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
 from backend.view_head import ViewHead
@@ -90,9 +90,9 @@ class PartsSvr(SvrModel):
         shares = surface_shares(rows[0])
         return codes[torch.tensor([shows(table, work, shares, names) for table in said])]
 
-    def lacks_part(self, code: Tensor, work: Paintwork) -> bool:
+    def lacking_parts(self, code: Tensor, work: Paintwork) -> list[str]:
         table = self._said(code[None])[0]
-        return lacks_part(table, work, self._part_names(table, code), self.names)
+        return lacking_parts(table, work, self._part_names(table, code), self.names)
 
     def strangeness(self, codes: Tensor) -> Tensor:
         return (self.encode_parts(self._said(codes)) - codes).square().mean(-1).sqrt()

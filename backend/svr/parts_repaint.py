@@ -129,11 +129,17 @@ def meant_parts(table: Tensor, work: Paintwork, names: Sequence[str]) -> list[li
     return [[i for i, name in own if name in parts] for parts in meant]
 
 
-def lacks_part(table: Tensor, work: Paintwork, names: Sequence[str], known: Sequence[str]) -> bool:
-    """Whether a coat is said of a part, of all `known` names, that no solid row of a table is called."""
+def lacking_parts(table: Tensor, work: Paintwork, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """What a coat is said of, of all `known` names, that no solid row of a table is called, or that another
+    coat has: the only feet of a chair may be its legs."""
     there = list(dict.fromkeys(name for _, name in _solid(table, names)))
-    places = [place for _, said in _known(work) for place in said]
-    return any(place.of(known) and not place.of(there) for place in places)
+    lacking = []
+    for parts, (_, places) in zip(meant_parts(table, work, names), _known(work), strict=True):
+        for place in places:
+            said = place.of(known)
+            if said and not (parts and place.of(there)):
+                lacking.append(said[0])
+    return list(dict.fromkeys(lacking))
 
 
 def _solid(table: Tensor, names: Sequence[str]) -> list[tuple[int, str]]:

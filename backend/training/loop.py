@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,20 +138,27 @@ def rate_at(step: int, settings: LoopSettings) -> float:
 
 def load_weights(path: Path, model: nn.Module, *, without: str | tuple[str, ...] = ()) -> int:
     """The (averaged) weights of a checkpoint into a model; returns its step. What begins with `without` in a
-    state dict stays the model's own. SettingError where the sizes are others."""
+    state dict stays the model's own. SettingError where they do not fit."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     weights = state["averaged"] or state["model"]
     taken = {name: value for name, value in weights.items() if not name.startswith(without)}
     own = {name: value for name, value in model.state_dict().items() if name.startswith(without)}
-    try:
+    with _fitting(path):
         model.load_state_dict({**taken, **own})
-    except RuntimeError as error:
-        raise SettingError(
-            f"The weights of {path} have other sizes than these settings ask for.",
-            remedy="Use the settings that they were trained with, or another --work.",
-        ) from error
     model.eval()
     return int(state["step"])
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Weights that a model has no place for become a SettingError."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise SettingError(
+            f"The weights of {path} do not fit the model that these settings ask for.",
+            remedy="Use the settings that they were trained with, or another folder.",
+        ) from error
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -196,11 +204,12 @@ def _resume(
     averaged: torch.optim.swa_utils.AveragedModel | None,
 ) -> int:  # fmt: skip
     state = torch.load(path, weights_only=True, map_location="cpu")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    if averaged is not None and state["averaged"]:
-        averaged.module.load_state_dict(state["averaged"])
-        averaged.n_averaged.fill_(state["step"])
+    with _fitting(path):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if averaged is not None and state["averaged"]:
+            averaged.module.load_state_dict(state["averaged"])
+            averaged.n_averaged.fill_(state["step"])
     logger.info("%s goes on from step %d", path.stem, state["step"])
     return int(state["step"])
 

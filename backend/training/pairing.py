@@ -330,9 +330,9 @@ def pipeline_settings(source: BundleRecord, mapper: str, noise_scale: float) -> 
     tried: only the starter's shape tower was taught to choose among them."""
     both = (source.settings, StarterSettings().pipeline)
     settings, ours = (own.replace(mapper=own.mapper.replace(repaints=0)) for own in both)
-    if mapper == "regressor":  # the mean of many shapes has no surface worth holding
+    if mapper == "regressor":  # the mean of many shapes is strange, and has no surface worth holding
         return settings.replace(
-            mapper=settings.mapper.replace(noise_scale=noise_scale),
+            mapper=settings.mapper.replace(noise_scale=noise_scale, strangeness_weight=0.0),
             stage2=settings.stage2.replace(surface_weight=0.0),
         )
     if source.mapper.get("kind") == "flow":

@@ -221,7 +221,8 @@ def begin_from(start: Bundle, folder: Path) -> None:
             )
         return
     svr, mapper = start.svr, start.mapper
-    if not isinstance(svr, PartsSvr) or svr.namer is None or not isinstance(mapper, FlowMapper):
+    ours = isinstance(svr, PartsSvr) and isinstance(mapper, FlowMapper)
+    if not ours or svr.namer is None or not isinstance(start.clip.tokenizer, WordTokenizer):
         raise SettingError(
             f"{start.name} is no bundle that `train starter` goes on from.", remedy="Begin from `starter`."
         )
@@ -243,7 +244,7 @@ def begin_from(start: Bundle, folder: Path) -> None:
     for part, model in models.items():
         save_weights(unfinished / f"{part}.pt", model)
     write_file(folder / VOCABULARY_FILE, start.clip.tokenizer.to_json().encode())
-    record = {"before": start.record.training, "began_from": start.sha256, **record}
+    record = {**record, "before": start.record.training, "began_from": start.sha256}
     write_file(folder / RECORD_FILE, json.dumps(record, indent=2).encode())
     unfinished.rename(beginning)
 

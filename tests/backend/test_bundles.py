@@ -60,11 +60,20 @@ def test_bundles_are_found_by_name_and_path(written: Path) -> None:
     assert "tiny" in caught.value.remedy
 
 
-def test_the_hash_tells_bundles_apart(written: Path, folder: Path) -> None:
+def test_the_hash_tells_models_apart_but_not_notes(written: Path, folder: Path) -> None:
+    """Results stay repeatable where a bundle's settings or figures are told anew: recipes carry settings."""
     assert load_bundle(written).sha256 == load_bundle(folder).sha256
-    path = folder / "bundle.json"
-    path.write_text(path.read_text().replace('"chair"', '"sofa"'))
-    assert load_bundle(written).sha256 != load_bundle(folder).sha256
+    record = read_record(folder)
+    told = record.replace(
+        quality={"iou": 0.5}, settings=record.settings.replace(stage2=record.settings.stage2.replace(steps=9))
+    )
+    assert told.sha256 == record.sha256
+    svr = record.files["svr.safetensors"]
+    others = [
+        record.replace(files={**record.files, "svr.safetensors": {**svr, "sha256": "0" * 64}}),
+        record.replace(mapper={**record.mapper, "kind": "flow"}),
+    ]
+    assert len({record.sha256, *(other.sha256 for other in others)}) == 3
 
 
 @pytest.mark.parametrize("name", ["clip.safetensors", "svr.safetensors", "vocabulary.json"])

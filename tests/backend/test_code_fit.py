@@ -42,7 +42,7 @@ def test_nothing_is_strange_to_a_model_that_cannot_tell() -> None:
     assert torch.equal(fit(torch.randn(3, CODE_SIZE), FEATURE), torch.zeros(3))
 
 
-def test_drawn_codes_are_stranger_to_the_starter_than_those_of_true_shapes() -> None:
+def test_what_lies_between_shapes_is_stranger_to_the_starter_than_they_are() -> None:
     svr = load_bundle("starter").svr
     shapes = [make(name, np.random.default_rng(index)).shape for index, name in enumerate(CATEGORIES)]
     tables = torch.from_numpy(np.stack([part_table(shape) for shape in shapes]).astype(np.float32))

@@ -169,9 +169,37 @@ def test_a_shape_without_the_part_that_is_to_be_painted_comes_after_the_others(
     feature = bundle.clip.encode_text([prompt])[0].detach()
     monkeypatch.setattr(type(bundle.svr), "repainted", lambda model, code, work: code[None])
     best, next_best = candidates(bundle, _recipe(prompt=prompt, settings=settings), feature)[:2]
-    monkeypatch.setattr(type(bundle.svr), "lacks_part", lambda model, code, work: torch.equal(code, best))
+    lacking = lambda model, code, work: ["legs"] * torch.equal(code, best)  # noqa: E731
+    monkeypatch.setattr(type(bundle.svr), "lacking_parts", lacking)
     found = candidates(bundle, _recipe(prompt=prompt, settings=settings), feature)
     assert torch.equal(found[0], next_best) and torch.equal(found[1], best)
+
+
+@pytest.mark.parametrize("repaints", [0, 2])
+def test_a_part_that_is_not_there_to_be_painted_is_told(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, repaints: int
+) -> None:
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"repaints": repaints}, "stage2": {"steps": 0}})
+    monkeypatch.setattr(type(bundle.svr), "lacking_parts", lambda model, code, work: ["legs", "back"])
+    _, result = _drive(generate(bundle, _recipe(prompt="a chair with red wheels", settings=settings)))
+    told = [notice.message for notice in result.notices if notice.code == "no_such_part"]
+    assert len(told) == (repaints > 0) and all("no legs and no back of its own" in text for text in told)
+
+
+def test_of_the_paintings_of_a_shape_a_strange_one_is_not_chosen(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"repaints": 2, "strangeness_weight": 1.0}})
+    recipe = _recipe(prompt="a red chair", settings=settings)
+    feature = bundle.clip.encode_text([recipe.prompt])[0].detach()
+    plain = candidates(bundle, _recipe(prompt="a red chair"), feature)
+    strange = torch.tensor([0.0, 1, 0, 0])
+    monkeypatch.setattr(
+        type(bundle.svr), "repainted", lambda model, code, work: torch.stack([code + strange, code])
+    )
+    monkeypatch.setattr(type(bundle.svr), "strangeness", lambda model, codes: 9 * codes[:, 1])
+    found = candidates(bundle, recipe, feature)
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, plain.tolist()))
 
 
 def test_strange_codes_are_not_chosen(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,12 @@ def test_loop_minimises_and_resumes(tmp_path: Path) -> None:
     assert load_weights(tmp_path / "x.pt", _Parabola()) == 200
 
 
+def test_a_loop_does_not_go_on_from_another_model(tmp_path: Path) -> None:
+    save_weights(tmp_path / "x.pt", nn.Linear(2, 3))
+    with pytest.raises(SettingError, match="do not fit the model"):
+        list(run_loop("x", nn.Linear(3, 3), lambda step, g: {}, LoopSettings(steps=2), tmp_path))
+
+
 def test_loop_stops_on_nan(tmp_path: Path) -> None:
     model = _Parabola()
     broken = run_loop(
@@ -187,7 +193,9 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     assert changed == ({"encoder", "viewer"} if azimuths else {"encoder"})
 
 
-def test_a_folder_that_began_from_nothing_takes_no_bundle(tmp_path: Path) -> None:
+def test_a_folder_that_began_from_nothing_takes_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nor does one that began from a bundle begin twice: its weights are what they were."""
     shipped = load_bundle("starter")
     begin_from(shipped, tmp_path / "begun")
@@ -197,16 +205,29 @@ def test_a_folder_that_began_from_nothing_takes_no_bundle(tmp_path: Path) -> Non
     assert load_weights(tmp_path / "begun" / "beginning" / "tower.pt", tower) == 0
     assert tower.net[0].weight.any()
     with pytest.raises(SettingError, match="began from another bundle"):
-        begin_from(replace(shipped, sha256="0"), tmp_path / "begun")
+        begin_from(replace(shipped, record=replace(shipped.record, files={})), tmp_path / "begun")
+    monkeypatch.setattr(shipped.clip, "tokenizer", object())
+    with pytest.raises(SettingError, match="no bundle that `train starter` goes on from"):
+        begin_from(shipped, tmp_path / "other")
+    monkeypatch.undo()
     torch.save({}, tmp_path / "clip.pt")
     with pytest.raises(SettingError, match="did not begin from a bundle"):
         begin_from(shipped, tmp_path)
     assert not (tmp_path / "beginning").exists()
 
 
+def test_a_beginning_that_was_cut_off_leaves_no_trace(tmp_path: Path) -> None:
+    """Its record had named a bundle before the weights were laid down whole."""
+    shipped = load_bundle("starter")
+    (tmp_path / "training.json").write_text('{"before": "another\'s", "began_from": "another"}')
+    begin_from(shipped, tmp_path)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record == {"before": shipped.record.training, "began_from": shipped.sha256}
+
+
 def test_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
     save_weights(tmp_path / "tower.pt", ShapeTower(128, 256))
-    with pytest.raises(SettingError, match="have other sizes"):
+    with pytest.raises(SettingError, match="do not fit the model"):
         load_weights(tmp_path / "tower.pt", ShapeTower(64, 256))
 
 

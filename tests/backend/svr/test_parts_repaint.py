@@ -20,7 +20,7 @@ from backend.svr.parts_repaint import (
     SHADE,
     alike_parts,
     known_coats,
-    lacks_part,
+    lacking_parts,
     meant_parts,
     paint_groups,
     repainted,
@@ -89,9 +89,10 @@ def test_a_paint_goes_where_it_is_said_to_go() -> None:
     wrong[0, layout.COLOR_A] = torch.tensor(COLORS["green"])
     assert shows(right, work, shares, names) and not shows(wrong, work, shares, names)
     assert shows(wrong, work, shares), "names decide"
-    assert not lacks_part(table, work, names, ("legs", "wheels"))
-    assert lacks_part(table, paintwork("a chair with green wheels"), names, ("legs", "wheels"))
-    assert not lacks_part(table, paintwork("a chair with green wheels"), names, ("legs",)), "no known name"
+    assert lacking_parts(table, work, names, ("legs", "wheels")) == []
+    green = paintwork("a chair with green wheels")
+    assert lacking_parts(table, green, names, ("legs", "wheels")) == ["wheels"]
+    assert lacking_parts(table, green, names, ("legs",)) == [], "no known name"
     assert len(repainted(table, work)) > 2
     lights = paintwork("a car with blue tail lights")
     assert meant_parts(table, lights, ["tail", "tail lights", "light"]) == [[1]]
@@ -114,6 +115,8 @@ def test_a_part_is_taken_by_its_own_name_first_and_by_one_coat() -> None:
     assert meant_parts(table, work, ["seat", "legs", "legs"]) == [[], [], [1, 2]]
     assert meant_parts(table, work, ["seat", "legs", "feet"]) == [[], [2], [1]]
     assert len(repainted(table, work, ["seat", "legs", "back"])) > 1
+    assert lacking_parts(table, work, ["seat", "legs", "legs"], ("legs", "feet")) == ["feet"]
+    assert lacking_parts(table, work, ["seat", "legs", "feet"], ("legs", "feet")) == []
 
 
 def test_the_starter_paints_the_wheels_of_its_cars_and_knows_what_they_lack() -> None:
@@ -123,8 +126,8 @@ def test_the_starter_paints_the_wheels_of_its_cars_and_knows_what_they_lack() ->
     tables = np.stack([part_table(make("car", np.random.default_rng(seed)).shape) for seed in range(6)])
     painted = 0
     for code in svr.encode_parts(torch.from_numpy(tables)):
-        assert svr.lacks_part(code, paintwork("a car with white armrests"))
-        assert not svr.lacks_part(code, paintwork("a car with white wheels"))
+        assert svr.lacking_parts(code, paintwork("a car with white armrests")) == ["armrests"]
+        assert svr.lacking_parts(code, paintwork("a car with white wheels")) == []
         for own in svr.repainted(code, paintwork("a car with white wheels")):
             table = table_of(clear_paints(svr.decoder(own[None])))[0]
             called = [svr.names[number] for number in svr.namer.named(table, own)]

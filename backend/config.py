@@ -162,7 +162,8 @@ class MapperSettings(Settings):
     """Ranking: weight of the fit of code and feature, which is their agreement as the mapper's shape tower
     sees it, less the code's strangeness."""
     strangeness_weight: float = bounded(0.0, 0.0, 1000.0)
-    """Fit: weight of the strangeness of a code to the SVR model; an agreement has weight 1."""
+    """Fit: weight of the strangeness of a code to the SVR model, where there is no image; an agreement has
+    weight 1."""
     uncertainty_weight: float = bounded(0.0, 0.0, 1000.0)
     """Ranking: weight of the field's uncertainty, the mean of p(1-p) over the cube."""
     pieces_weight: float = bounded(0.0, 0.0, 1000.0)

@@ -112,8 +112,8 @@ def generate(
     preview_every: stage 2 iterations between previews; 0 gives none, and then also none of the start.
     Raises the errors of errors.py: PromptError, ImageError, BundleError, EmptyShapeError, ...
     """
-    fit = _fit(bundle, recipe)
     recipe, feature, seen = _prepare(bundle, recipe)
+    fit = _fit(bundle, recipe, seen)
     record = _Record()
     with deterministic(bundle.device):
         for notice in _notices(bundle, recipe, seen):
@@ -193,8 +193,10 @@ def _mapper_of(bundle: Bundle) -> Mapper:
     return bundle.mapper
 
 
-def _fit(bundle: Bundle, recipe: Recipe) -> CodeFit:
-    return CodeFit(_mapper_of(bundle), bundle.svr, recipe.settings.mapper.strangeness_weight)
+def _fit(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> CodeFit:
+    """With an image strangeness does not count: the cleanest shape would be less like what is seen."""
+    weight = 0.0 if seen else recipe.settings.mapper.strangeness_weight
+    return CodeFit(_mapper_of(bundle), bundle.svr, weight)
 
 
 def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
@@ -344,7 +346,8 @@ def candidates(
     if outline is not None:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
         codes, count = torch.cat([codes, free]), count if recipe.prompt else 1
-    rank = _fit(bundle, recipe)(codes, feature)
+    fit = _fit(bundle, recipe, seen)
+    rank = fit(codes, feature)
     if outline is not None:
         rough = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, stop=stop)
         left = rough.argsort(descending=True, stable=True)[:_FINELY]
@@ -352,15 +355,15 @@ def candidates(
         rank = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, FINE, stop)
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
     codes = codes[rank.argsort(descending=True, stable=True)]
-    painted = _painted(bundle, recipe, feature, codes[: settings.repaints])
+    painted = _painted(bundle, recipe, feature, codes[: settings.repaints], fit)
     return torch.cat([painted, codes])[:count]
 
 
-def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor) -> Tensor:
+def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor, fit: CodeFit) -> Tensor:
     """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
     fits the feature [F] best; the best first, and after all others those without a part that is to be
     painted."""
-    fit, work = _fit(bundle, recipe), paintwork(recipe.prompt)
+    work = paintwork(recipe.prompt)
     chosen = []
     for code in codes:
         paintings = bundle.svr.repainted(code, work)

@@ -212,6 +212,12 @@ def test_strange_codes_are_not_chosen(bundle: Bundle, monkeypatch: pytest.Monkey
     _, result = _drive(generate(bundle, recipe))
     assert result.code[0] == pytest.approx(float(found[0]), abs=1e-6)
     assert found[0] < found[1] and found[0] < candidates(bundle, _recipe(diversity=1.0), feature)[:, 0].min()
+    seen = Seen(torch.ones(1, 3, 32, 32), torch.zeros(CODE_SIZE))
+    unweighed = change_settings(settings, {"mapper": {"strangeness_weight": 0.0}})
+    near, same = (
+        candidates(bundle, recipe.replace(settings=own), feature, seen) for own in (settings, unweighed)
+    )
+    assert torch.equal(near, same), "with an image it does not count"
 
 
 @pytest.mark.parametrize("prompt", ["", "a red chair"])

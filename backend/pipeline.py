@@ -194,7 +194,7 @@ def _mapper_of(bundle: Bundle) -> Mapper:
 
 
 def _fit(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> CodeFit:
-    """With an image strangeness does not count: the cleanest shape would be less like what is seen."""
+    """With an image strangeness does not count: what is seen decides (no difference was measured)."""
     weight = 0.0 if seen else recipe.settings.mapper.strangeness_weight
     return CodeFit(_mapper_of(bundle), bundle.svr, weight)
 

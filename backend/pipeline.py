@@ -37,6 +37,7 @@ from backend.prompt_notices import prompt_notices
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
 from backend.silhouettes import FINE, Outline, object_mask
+from backend.svr.base import SvrModel
 from backend.text_guidance import guide
 
 logger = logging.getLogger(__name__)
@@ -112,8 +113,8 @@ def generate(
     preview_every: stage 2 iterations between previews; 0 gives none, and then also none of the start.
     Raises the errors of errors.py: PromptError, ImageError, BundleError, EmptyShapeError, ...
     """
+    mapper = _mapper_of(bundle)
     recipe, feature, seen = _prepare(bundle, recipe)
-    fit = _fit(bundle, recipe, seen)
     record = _Record()
     with deterministic(bundle.device):
         for notice in _notices(bundle, recipe, seen):
@@ -126,7 +127,7 @@ def generate(
             stage2=recipe.settings.stage2,
             render=recipe.settings.render,
             mapper=recipe.settings.mapper,
-            fit=fit,
+            fit=_fit(mapper, bundle.svr, recipe, seen),
             precision=recipe.precision,
         )
         if recipe.start_code:
@@ -193,10 +194,9 @@ def _mapper_of(bundle: Bundle) -> Mapper:
     return bundle.mapper
 
 
-def _fit(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> CodeFit:
+def _fit(mapper: Mapper, svr: SvrModel, recipe: Recipe, seen: Seen | None) -> CodeFit:
     """With an image strangeness does not count: what is seen decides (no difference was measured)."""
-    weight = 0.0 if seen else recipe.settings.mapper.strangeness_weight
-    return CodeFit(_mapper_of(bundle), bundle.svr, weight)
+    return CodeFit(mapper, svr, 0.0 if seen else recipe.settings.mapper.strangeness_weight)
 
 
 def _given_code(bundle: Bundle, code: NDArray[np.float32]) -> Tensor:
@@ -346,7 +346,7 @@ def candidates(
     if outline is not None:
         free = mapper.propose(asked, generator=generator, diversity=diversity)
         codes, count = torch.cat([codes, free]), count if recipe.prompt else 1
-    fit = _fit(bundle, recipe, seen)
+    fit = _fit(mapper, bundle.svr, recipe, seen)
     rank = fit(codes, feature)
     if outline is not None:
         rough = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, stop=stop)

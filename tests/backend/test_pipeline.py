@@ -293,7 +293,9 @@ def test_refusals(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="another version"):
         next(generate(bundle, _recipe(bundle_sha256="0")))
     with pytest.raises(BundleError, match="has no mapper"):
-        next(generate(dataclasses.replace(bundle, mapper=None), _recipe()))
+        bare = dataclasses.replace(bundle, mapper=None, record=bundle.record.replace(mapper={}))
+        tuned = change_settings(TINY_SETTINGS, {"stage2": {"target": "mapper"}})
+        next(generate(bare, _recipe(settings=tuned)))
     with pytest.raises(SettingError, match="float16"):
         next(generate(bundle, _recipe(precision="float16")))
     with pytest.raises(SettingError, match=r"takes \[4\] finite numbers"):

@@ -33,6 +33,8 @@ class ObjectRecord:
     scores: tuple[float, ...] = ()
     """CLIP score of the start and of every iteration."""
     best_step: int = 0
+    warnings: tuple[str, ...] = ()
+    """What the backend had to say of the prompt or the shape."""
     backend_version: str = ""
     height_m: float = 1.0
     """Real-world height that the mesh was made with."""
@@ -63,6 +65,7 @@ class ObjectRecord:
             codes=codes if codes.ndim == 2 and codes.size else _NO_CODES,
             scores=tuple(float(score) for score in fields.get("scores") or ()),
             best_step=int(fields.get("best_step") or 0),
+            warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
             backend_version=str(fields.get("backend_version") or ""),
             height_m=height_m,
         )
@@ -75,6 +78,7 @@ def write_record(target: MutableMapping[str, Any], record: ObjectRecord) -> None
         "job_id": record.job_id,
         "recipe": record.recipe,
         "best_step": record.best_step,
+        "warnings": list(record.warnings),
         "backend_version": record.backend_version,
         "preview": record.preview,
         "codes_shape": list(record.codes.shape),
@@ -101,6 +105,7 @@ def read_record(target: Mapping[str, Any]) -> ObjectRecord | None:
             codes=np.array(list(target.get("iss_codes") or ()), np.float32).reshape(content["codes_shape"]),
             scores=tuple(float(score) for score in target.get("iss_scores") or ()),
             best_step=int(content["best_step"]),
+            warnings=tuple(content.get("warnings", ())),
             backend_version=str(content["backend_version"]),
             height_m=float(target.get("iss_height_m", 1.0)),
             preview=bool(content["preview"]),

@@ -50,6 +50,8 @@ class ISS_PT_result(SidebarPanel, bpy.types.Panel):
             layout.label(text="Still being made", icon="SORTTIME")
             return
         draw_facts(layout, obj, record)
+        for warning in record.warnings:
+            draw_text(layout, context, warning, icon="INFO")
         if object_marks.ITERATION in obj:
             row = layout.row(align=True)
             row.prop(obj, f'["{object_marks.ITERATION}"]', text="Iteration", slider=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from iss_blender.object_record import ObjectRecord, write_record
+
 FAKE = Path(__file__).with_name("fake_artist_backend.py")
 PANELS = {
     "panel": ("ISS_PT_main", "ISS_MT_device", "ISS_MT_bundle"),
@@ -219,6 +221,19 @@ def test_an_object_edited_beyond_recognition_is_drawn(drawing: SimpleNamespace) 
     drawing.addon_timer.tick()
     with pytest.raises(RuntimeError, match="Select a finished result"):
         bpy.ops.iss.refine()
+
+
+def test_what_the_backend_warned_of_stays_with_the_result(drawing: SimpleNamespace) -> None:
+    use_fake(drawing)
+    bpy = drawing.bpy
+    obj = bpy.data.objects.new("car", bpy.data.meshes.new("car"))
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    for warnings in (("This shape has no doors of its own.",), ()):
+        record = ObjectRecord(recipe={"prompt": "a car"}, scores=(0.5,), warnings=warnings)
+        write_record(obj, record)
+        text = drawing.draw().replace("\n", " ")
+        assert "score 0.500" in text and ("no doors of its own" in text) == bool(warnings)
 
 
 @pytest.mark.parametrize(

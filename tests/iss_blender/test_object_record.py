@@ -12,6 +12,7 @@ FIELDS = {
     "recipe": {"prompt": "a red chair", "seed": 2**63 - 1},
     "scores": [0.2, 0.31, 0.3],
     "best_step": 1,
+    "warnings": ["This shape has no doors of its own."],
     "backend_version": "0.1.0",
 }
 ARRAYS = {
@@ -27,10 +28,20 @@ def test_a_result_is_read_as_it_was_written() -> None:
     assert kept is not None and target["artist"] == "keeps this"
     assert (kept.job_id, kept.recipe, kept.best_step) == ("j1", FIELDS["recipe"], 1)
     assert (kept.scores, kept.score, kept.prompt) == ((0.2, 0.31, 0.3), 0.31, "a red chair")
+    assert kept.warnings == ("This shape has no doors of its own.",)
     assert (kept.backend_version, kept.height_m, kept.preview) == ("0.1.0", 0.75, False)
     np.testing.assert_array_equal(kept.code, ARRAYS["code"])
     np.testing.assert_array_equal(kept.codes, ARRAYS["codes"])
     assert kept.code.dtype == np.float32
+
+
+def test_records_of_before_there_were_warnings_have_none() -> None:
+    target: dict[str, Any] = {}
+    write_record(target, ObjectRecord.of_result(FIELDS, ARRAYS))
+    content = json.loads(target["iss"])
+    del content["warnings"]
+    kept = read_record({**target, "iss": json.dumps(content)})
+    assert kept is not None and kept.warnings == () and kept.best_step == 1
 
 
 def test_values_are_ones_that_blender_can_store() -> None:

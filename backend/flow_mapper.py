@@ -17,8 +17,9 @@ from backend.mapper import Mapper
 from backend.shape_tower import ShapeTower
 from backend.whitening import Whitening
 
-NEAR_START = 0.65
-"""Where the flow starts from a code that is known, such as that of an image."""
+NEAR_START = 0.4
+"""Where the flow starts from a code that is known, such as that of an image: near enough to keep its gist,
+far enough for the flow to make a clean shape of it (measured: .65 and .2 give worse shapes)."""
 SETTLED = 0.4
 """Last share of the flow that the middle of a blend goes through."""
 

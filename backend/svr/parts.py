@@ -58,7 +58,10 @@ class PartsSvr(SvrModel):
         self.skin = Skin()
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.encoder.code(self.features(images))
+        """Codes [B, C]: the mean of what is read from images [B, 3, H, W] and from their mirror images, in
+        which most shapes look as they do from the other side (our choice)."""
+        codes = self.encoder.code(self.features(torch.cat([images, images.flip(-1)])))
+        return codes.unflatten(0, (2, -1)).mean(0)
 
     def camera_of(self, image: Tensor) -> Cameras | None:
         if self.viewer is None:

@@ -37,6 +37,14 @@ def test_images_of_any_size_become_codes(model: PartsSvr) -> None:
         assert (enlarged - codes).norm() < 0.05 * codes.norm()
 
 
+def test_a_code_is_the_mean_of_an_image_and_its_mirror_image(model: PartsSvr) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = model.encoder(images), model.encoder(images.flip(-1))
+        assert not torch.allclose(one, other, atol=1e-3)
+        assert torch.allclose(model.encode(images), (one + other) / 2, atol=1e-6)
+
+
 def test_a_field_has_occupancy_and_colour(model: PartsSvr) -> None:
     codes, points = _codes(3), _points(3)
     with torch.no_grad():

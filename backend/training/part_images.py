@@ -1,6 +1,8 @@
 """Training of the parts model's image encoder: one image in, the code of its shape out."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -19,23 +21,45 @@ CODE_WEIGHT = 0.02
 """Weight of the squared error of a code, summed over it, beside the parts that it decodes to."""
 VOLUME_WEIGHT = 3.0
 """Weight of what is inside and outside, beside the parts."""
-VOLUME_SHARE = 3 / 16
+VOLUME_SHARE = 1 / 8
 """Share of a batch whose volume is compared: asking a field costs more than all else of a step."""
 VIEW_WEIGHT = 0.5
 """Weight of telling where an image was taken from."""
 
 
+@dataclass(frozen=True)
+class ImageSource:
+    """Images to learn from."""
+
+    corpus: Corpus
+    codes: Tensor
+    """[N, C] of the corpus's shapes."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    images: Tensor
+    """[B, 3, S, S]"""
+    codes: Tensor
+    """[B, C]"""
+    tables: Tensor
+    """[B, SLOTS, COLUMNS]"""
+    cameras: Tensor
+    """[B, 3]"""
+
+
 class ImageCodeLoss:
-    """Codes of images against the codes [N, C], the parts and the volumes of their shapes; the decoder passes
+    """Codes of images against the codes, the parts and the volumes of their shapes; the decoder passes
     gradients on and is not changed."""
 
     def __init__(
-        self, model: PartsSvr, corpus: Corpus, codes: Tensor, batch: int, precision: str = "float32"
+        self, model: PartsSvr, sources: Sequence[ImageSource], batch: int, precision: str = "float32"
     ) -> None:
+        """sources: each gives as many shapes of a batch as its share of all shapes says."""
         self._model = model
-        self._corpus = corpus
-        self._codes = codes
-        self._batch = batch
+        self._sources = sources
+        total = sum(len(source.corpus) for source in sources)
+        self._counts = [max(1, round(batch * len(source.corpus) / total)) for source in sources]
         self._precision = precision
         model.requires_grad_(False)
         model.encoder.requires_grad_(True)
@@ -43,25 +67,39 @@ class ImageCodeLoss:
             model.viewer.requires_grad_(True)
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        shapes = np.sort(rng.choice(len(self._corpus), self._batch, replace=False))
-        views = rng.integers(self._corpus.settings.views, size=len(shapes))
-        device = self._model.device
-        images = image_batch(self._corpus, shapes, views, device)
-        with autocast(device, self._precision):
-            features = self._model.features(images)
-            codes = self._model.encoder.code(features).float()
-        table = torch.from_numpy(self._corpus.parts[shapes].astype(np.float32)).to(device)
-        error = F.mse_loss(codes, self._codes[shapes].to(device)) * codes.shape[-1]
-        rows = self._model.decoder(codes)
+        model = self._model
+        batch = self._drawn(generator)
+        with autocast(model.device, self._precision):
+            features = model.features(batch.images)
+            codes = model.encoder.code(features).float()
+        rows = model.decoder(codes)
         asked = torch.randperm(len(rows), generator=generator)[: math.ceil(VOLUME_SHARE * len(rows))]
-        volume = volume_loss(rows[asked], table[asked], generator)
+        volume = volume_loss(rows[asked], batch.tables[asked], generator)
         losses = {
-            "code": CODE_WEIGHT * error,
-            **part_loss(rows, table),
+            "code": CODE_WEIGHT * F.mse_loss(codes, batch.codes) * codes.shape[-1],
+            **part_loss(rows, batch.tables),
             "volume": VOLUME_WEIGHT * volume,
         }
-        if self._model.viewer is not None:
-            cameras = torch.from_numpy(self._corpus.cameras[shapes, views]).to(device)
-            losses["view"] = VIEW_WEIGHT * view_loss(self._model.viewer(features.float()), cameras)
+        if model.viewer is not None:
+            losses["view"] = VIEW_WEIGHT * view_loss(model.viewer(features.float()), batch.cameras)
         return losses
+
+    def _drawn(self, generator: torch.Generator) -> _Batch:
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        drawn = [
+            _draw(source, count, rng, self._model.device)
+            for source, count in zip(self._sources, self._counts, strict=True)
+        ]
+        return _Batch(*(torch.cat([getattr(one, f.name) for one in drawn]) for f in fields(_Batch)))
+
+
+def _draw(source: ImageSource, count: int, rng: np.random.Generator, device: torch.device) -> _Batch:
+    corpus = source.corpus
+    shapes = np.sort(rng.choice(len(corpus), count, replace=False))
+    views = rng.integers(corpus.settings.views, size=count)
+    return _Batch(
+        image_batch(corpus, shapes, views, device),
+        source.codes[shapes].to(device),
+        torch.from_numpy(corpus.parts[shapes].astype(np.float32)).to(device),
+        torch.from_numpy(corpus.cameras[shapes, views]).to(device),
+    )

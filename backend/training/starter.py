@@ -53,7 +53,7 @@ from backend.training.part_codes import (
     code_weights,
     codes_of,
 )
-from backend.training.part_images import ImageCodeLoss
+from backend.training.part_images import ImageCodeLoss, ImageSource
 from backend.training.reconstruct import point_iou
 from backend.training.repaint_loss import RepaintLoss
 from backend.training.starter_recipe import AZIMUTHS, CLIP_CONFIG, DEVIATION, FLOW, MEAN, StarterSettings
@@ -80,6 +80,7 @@ CPU = torch.device("cpu")
 def train_corpora(settings: StarterSettings, folder: Path) -> Iterator[int]:
     """Make the corpora for training and testing; yields shapes done."""
     yield from build_corpus(folder / "corpus", settings.corpus)
+    yield from build_corpus(folder / "hard", settings.hard)
     yield from build_corpus(folder / "described", settings.described)
     yield from build_corpus(folder / "test", settings.test)
 
@@ -178,12 +179,12 @@ def train_tower(settings: StarterSettings, folder: Path, device: torch.device = 
 
 def train_svr(settings: StarterSettings, folder: Path, device: torch.device = CPU) -> Iterator[Step]:
     """Train the SVR model's image encoder; yields steps."""
-    corpus = open_corpus(folder / "corpus")
     torch.manual_seed(settings.svr.seed)
     model = new_svr().to(device, memory_format=torch.channels_last)
     _begin(folder, "svr", model)
     _load_coder(folder, model)
-    loss = ImageCodeLoss(model, corpus, _codes(folder, "corpus"), settings.svr.batch, settings.precision)
+    sources = [ImageSource(open_corpus(folder / name), _codes(folder, name)) for name in ("corpus", "hard")]
+    loss = ImageCodeLoss(model, sources, settings.svr.batch, settings.precision)
     yield from run_loop("svr", model, loss, settings.svr, folder)
     logger.info("held-out IoU: %s", point_iou(model, open_corpus(folder / "test")))
 
@@ -252,11 +253,13 @@ def begin_from(start: Bundle, folder: Path) -> None:
 def record_part(
     folder: Path, part: str, settings: StarterSettings, seconds: float, device: torch.device = CPU
 ) -> None:
-    """Add a part's settings, seconds (all calls together) and device to the folder's training record."""
+    """Add a part's settings, seconds (all calls together) and device to the folder's training record. What
+    is told of `corpus` holds for all corpora, which are made together."""
     record = _read_record(folder)
     before = record.get(part, {}).get("seconds", 0)
-    chosen = getattr(settings, part)
-    record[part] = {**chosen.to_dict(), "seconds": round(before + seconds)}
+    record[part] = {**getattr(settings, part).to_dict(), "seconds": round(before + seconds)}
+    if part == "corpus":
+        record |= {name: getattr(settings, name).to_dict() for name in ("hard", "described")}
     if device != CPU:
         record[part]["device"] = describe_device(device)
     record["hardware"] = f"{platform.machine()}, {os.cpu_count()} processor cores"

@@ -40,6 +40,11 @@ class StarterSettings(Settings):
 
     corpus: CorpusSettings = CorpusSettings(shapes=40_000, views=4, uniform_points=0, near_points=0)
     """Shapes with images, for CLIP and the image encoder."""
+    hard: CorpusSettings = CorpusSettings(
+        seed=2, shapes=24_000, views=3, uniform_points=0, near_points=0, captions=1,
+        categories=("bookshelf", "chair", "bookshelf", "table"),
+    )  # fmt: skip
+    """More shapes with images for the image encoder, of categories that it rebuilds worst."""
     described: CorpusSettings = CorpusSettings(
         shapes=160_000, views=0, uniform_points=0, near_points=0, captions=3
     )

@@ -16,10 +16,11 @@ from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
 from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
+from backend.training import part_images
 from backend.training.align import Encoded, FlowLoss
 from backend.training.clip import ClipStudent, ContrastiveLoss, DescribedShapes, classes_of
 from backend.training.loop import LoopSettings, load_weights, rate_at, run_loop, save_weights
-from backend.training.part_images import ImageCodeLoss
+from backend.training.part_images import ImageCodeLoss, ImageSource
 from backend.training.starter import (
     begin_from,
     export_starter,
@@ -183,7 +184,7 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     for weight in model.decoder.parameters():  # a decoder of nothing, which asks nothing of a code
         weight.data.zero_()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    loss = ImageCodeLoss(model, open_corpus(corpus_folder), torch.randn(4, 8), 4)
+    loss = ImageCodeLoss(model, [ImageSource(open_corpus(corpus_folder), torch.randn(4, 8))], 4)
     settings = LoopSettings(steps=60, learning_rate=5e-3, warmup=5, checkpoint_every=60)
     first, *_, last = list(run_loop("svr", model, loss, settings, tmp_path))
     learnt = {"code", "view"} if azimuths else {"code"}
@@ -191,6 +192,40 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     assert all(last.losses[name] < 0.8 * first.losses[name] for name in learnt)
     changed = {n.partition(".")[0] for n, w in model.state_dict().items() if not torch.equal(w, before[n])}
     assert changed == ({"encoder", "viewer"} if azimuths else {"encoder"})
+
+
+def test_an_image_encoder_learns_from_sources_by_their_sizes(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four shapes and two a batch of three holds two and one; the codes of the second are the numbers 4
+    and 5, and each code stands beside an image of its own shape."""
+    corpus = open_corpus(corpus_folder)
+    fewer = replace(
+        corpus, images=corpus.images[2:], cameras=corpus.cameras[2:], parts=corpus.parts[2:],
+        records=corpus.records[2:],
+    )  # fmt: skip
+    model = PartsSvr(code_size=1, image_size=32, width=8, hidden=16, blocks=1)
+    numbers = torch.arange(6.0)[:, None]
+    sources = [ImageSource(corpus, numbers[:4]), ImageSource(fewer, numbers[4:])]
+    seen = []
+
+    def look(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return PartsSvr.features(model, images)
+
+    def told(codes: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        seen.append(true)
+        return (codes - true).square().mean()
+
+    monkeypatch.setattr(model, "features", look)
+    monkeypatch.setattr(part_images.F, "mse_loss", told)
+    ImageCodeLoss(model, sources, 3)(0, torch.Generator().manual_seed(0))
+    images, codes = seen
+    assert len(codes) == 3 and codes[:2].max() < 4 <= codes[2]
+    for image, code in zip(images, codes[:, 0].tolist(), strict=True):
+        shape = int(code) if code < 4 else int(code) - 2
+        pictures = torch.tensor(corpus.images[shape]).permute(0, 3, 1, 2) / 255
+        assert (pictures == image).flatten(1).all(1).any()
 
 
 def test_a_folder_that_began_from_nothing_takes_no_bundle(
@@ -244,6 +279,7 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
     more from CLIP's, and one from the bundle's; the shape tower follows, then the image tower and the flow.
     What is exported has the towers as they learnt last, also where the flow knew earlier ones."""
     (tmp_path / "corpus").symlink_to(corpus_folder)
+    (tmp_path / "hard").symlink_to(corpus_folder)
     (tmp_path / "described").symlink_to(corpus_folder)
     (tmp_path / "test").symlink_to(corpus_folder)
     shipped = load_bundle("starter")

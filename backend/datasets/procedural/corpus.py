@@ -19,7 +19,7 @@ from backend.datasets.procedural.captions import describe
 from backend.datasets.procedural.categories import CATEGORIES, Sample, make
 from backend.datasets.procedural.part_tables import part_table
 from backend.datasets.procedural.views import LIGHT, render, sample_points, world_matrix
-from backend.errors import DatasetError
+from backend.errors import DatasetError, SettingError
 from backend.output_file import write_file
 from backend.svr import parts_layout as layout
 
@@ -50,6 +50,16 @@ class CorpusSettings(Settings):
     """Labelled points around the surface, per shape; these have colours."""
     captions: int = bounded(8, 1, 100)
     """Captions per shape."""
+    categories: tuple[str, ...] = ()
+    """Categories that take turns, one that is named twice twice as often; without any all of them do."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = sorted(set(self.categories) - set(CATEGORIES))
+        if unknown:
+            raise SettingError(
+                f"Unknown categories: {', '.join(unknown)}.", remedy=f"Use only: {', '.join(CATEGORIES)}."
+            )
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Corpus:
 def sample_of(settings: CorpusSettings, index: int) -> tuple[Sample, np.random.Generator]:
     """Shape `index` of the corpus, and the generator that its views and captions go on with."""
     rng = np.random.default_rng([settings.seed, index])
-    names = list(CATEGORIES)
+    names = settings.categories or list(CATEGORIES)
     return make(names[index % len(names)], rng), rng
 
 

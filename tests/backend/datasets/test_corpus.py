@@ -7,7 +7,7 @@ import pytest
 
 from backend.datasets.procedural import corpus as corpus_module
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus
-from backend.errors import DatasetError
+from backend.errors import DatasetError, SettingError
 
 TINY = CorpusSettings(seed=8, shapes=4, views=1, image_size=16, uniform_points=8, near_points=8, captions=1)
 
@@ -41,3 +41,13 @@ def test_a_corpus_of_an_earlier_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "parts.npy").unlink()
     with pytest.raises(DatasetError, match=r"lacks parts\.npy: an earlier version"):
         open_corpus(tmp_path)
+
+
+def test_named_categories_take_turns(tmp_path: Path) -> None:
+    turns = ("mug", "sword", "mug")
+    list(build_corpus(tmp_path, TINY.replace(categories=turns), workers=1))
+    corpus = open_corpus(tmp_path)
+    assert [record["category"] for record in corpus.records] == ["mug", "sword", "mug", "mug"]
+    assert corpus.settings.categories == turns
+    with pytest.raises(SettingError, match="Unknown categories: mugg"):
+        CorpusSettings(categories=("mug", "mugg"))

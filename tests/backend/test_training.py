@@ -327,6 +327,10 @@ def test_training_goes_on_from_a_bundle_with_its_own_words(corpus_folder: Path, 
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["clip"]["steps"] == 1 and record["clip"]["seconds"] == 5
     assert record["before"] == shipped.record.training
+    record_part(tmp_path, "corpus", settings, 1.0)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["described"]["shapes"] == settings.described.shapes
+    assert record["hard"]["categories"] == list(settings.hard.categories)
     list(train_flow(settings, tmp_path))
     (tmp_path / "tower.pt").unlink()
     list(train_tower(settings.replace(tower=settings.tower.replace(steps=2, warmup=1)), tmp_path))

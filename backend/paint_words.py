@@ -70,7 +70,7 @@ def paintwork(text: str) -> Paintwork:
     coats: list[list[str]] = []
     places: list[Place] = []
     end = 0
-    matches = list(_pattern().finditer(text))
+    matches = list(paint_pattern().finditer(text))
     for match, until in zip(matches, [*(m.start() for m in matches[1:]), len(text)], strict=False):
         name, before, after = _meanings()[match[0]], text[end : match.start()], text[match.end() : until]
         if not coats or before.strip():
@@ -99,6 +99,7 @@ def _meanings() -> dict[str, str]:
 
 
 @functools.cache
-def _pattern() -> re.Pattern[str]:
+def paint_pattern() -> re.Pattern[str]:
+    """Any of the words for colours and materials in lower case, the longest that fits."""
     longest_first = sorted(_meanings(), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b")

@@ -24,13 +24,14 @@ PART_WORDS: dict[str, list[str]] = {
     "pillows": ["cushions"],
     "post": ["pole"],
     "propeller": ["propellor", "prop"],
-    "sail": ["canvas"],
+    "sail": ["sailcloth"],
     "shade": ["lampshade", "lamp shade"],
     "stand": ["foot", "base"],
     "stem": ["pole"],
     "stems": ["stalks"],
     "top": ["tabletop", "table top"],
     "tyres": ["tires", "wheels"],
+    "walls": ["sides"],
     "wheels": ["tires", "tyres", "castors", "casters"],
     "windows": ["panes", "window panes"],
 }
@@ -53,6 +54,14 @@ _SURFACE = (["surface"], ["finish"], ["paint"], ["color"], ["colour"], ["look"],
 _ARTICLE = re.compile(r"^(?:the|its|their) ")
 _ENDINGS = ((r"ves$", "f"), (r"(ch|sh|ss|x)es$", r"\1"), (r"s$", ""))
 """Endings of words in the plural."""
+
+
+def other_words(word: str) -> list[str]:
+    """Other words for the parts that a word, in the singular or the plural, is for; their names first."""
+    alike = [[part, *words] for part, words in PART_WORDS.items()
+             if singular(word) in map(singular, (part, *words))]  # fmt: skip
+    names, rest = [words[0] for words in alike], [other for words in alike for other in words[1:]]
+    return [other for other in dict.fromkeys(names + rest) if singular(other) != singular(word)]
 
 
 @dataclass(frozen=True)
@@ -117,15 +126,15 @@ class Place:
 
 
 def _phrases(text: str) -> list[str]:
-    return [_singular(_ARTICLE.sub("", phrase.strip())) for phrase in _LISTED.split(text)]
+    return [singular(_ARTICLE.sub("", phrase.strip())) for phrase in _LISTED.split(text)]
 
 
 def _words_of(parts: Sequence[str], *, other_words: bool) -> dict[str, str]:
     """Words, in what may be their singular, for parts; a part's name is no other word for another."""
-    words = {_singular(part): part for part in parts}
+    words = {singular(part): part for part in parts}
     for part in parts if other_words else ():
         for word in PART_WORDS.get(part, ()):
-            words.setdefault(_singular(word), part)
+            words.setdefault(singular(word), part)
     return words
 
 
@@ -137,7 +146,7 @@ def _last_of(phrase: str, known: dict[str, str]) -> str | None:
     return known[max(ends, key=lambda word: (ends[word], len(word)))] if ends else None
 
 
-def _singular(words: str) -> str:
+def singular(words: str) -> str:
     """Words one space apart, each in what may be its singular."""
     return " ".join(map(_one, words.split()))
 

@@ -34,6 +34,7 @@ from backend.mesh import TriMesh
 from backend.meshing import extract_mesh
 from backend.paint_words import paintwork
 from backend.prompt_notices import prompt_notices
+from backend.prompt_phrasing import phrased
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
 from backend.silhouettes import FINE, Outline, object_mask
@@ -236,7 +237,7 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Seen | Non
     features, seen = [], None
     if recipe.prompt or not recipe.image:
         filled["prompt"] = check_prompt(recipe.prompt)
-        features.append(bundle.clip.encode_text([filled["prompt"]])[0])
+        features.append(bundle.clip.encode_text([_phrased(bundle, filled["prompt"])])[0])
     if recipe.image:
         image, sha256 = read_image(Path(recipe.image))
         if recipe.image_sha256 and recipe.image_sha256 != sha256:
@@ -250,8 +251,13 @@ def _prepare(bundle: Bundle, recipe: Recipe) -> tuple[Recipe, Tensor, Seen | Non
     return recipe.replace(**filled), F.normalize(torch.stack(features).mean(dim=0), dim=-1), seen
 
 
+def _phrased(bundle: Bundle, prompt: str) -> str:
+    """A prompt as it is read."""
+    return phrased(prompt, bundle.svr.names)
+
+
 def _notices(bundle: Bundle, recipe: Recipe, seen: Seen | None) -> list[Notice]:
-    notices = prompt_notices(bundle, recipe.prompt) if recipe.prompt else []
+    notices = prompt_notices(bundle, _phrased(bundle, recipe.prompt)) if recipe.prompt else []
     asks_outline = seen is not None and recipe.settings.mapper.silhouette_weight and not recipe.start_code
     if asks_outline and object_mask(seen.image) is None:
         notices.append(
@@ -273,7 +279,7 @@ def _lacking(bundle: Bundle, recipe: Recipe, code: Tensor) -> list[Notice]:
     """What a proposal [C] lacks of the parts that the prompt paints."""
     if not recipe.settings.mapper.repaints:
         return []
-    names = bundle.svr.lacking_parts(code, paintwork(recipe.prompt))
+    names = bundle.svr.lacking_parts(code, paintwork(_phrased(bundle, recipe.prompt)))
     message = (
         f"This shape has no {' and no '.join(names)} of its own, so that the paint may be elsewhere. "
         "Try another seed, or leave that paint out."
@@ -363,7 +369,7 @@ def _painted(bundle: Bundle, recipe: Recipe, feature: Tensor, codes: Tensor, fit
     """Of each of the codes [N, C] that can show all paints that the prompt names, the painting [M, C] that
     fits the feature [F] best; the best first, and after all others those without a part that is to be
     painted."""
-    work = paintwork(recipe.prompt)
+    work = paintwork(_phrased(bundle, recipe.prompt))
     chosen = []
     for code in codes:
         paintings = bundle.svr.repainted(code, work)

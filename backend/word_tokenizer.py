@@ -1,8 +1,9 @@
 """A word-level tokenizer for the small CLIP of the starter bundle (our choice).
 
-The starter knows a few thousand words. A prompt is lower-cased and cut into words; a word that is not in
-the vocabulary is read as a known inflection of it, then as a likely spelling, and else dropped. What was
-read differently is reported, so that the user can be told.
+The starter knows a few thousand words. A prompt is lower-cased and cut into words; a word that is not in the
+vocabulary is read as a known inflection of it, then as another word for the same part ("headlights" as
+"lights"), then as a likely spelling, and else dropped. What was read differently is reported, so that the
+user can be told.
 """
 
 import json
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import BundleError
+from backend.part_words import other_words
 
 PADDING_ID = 0
 SHORTEST_CORRECTED = 5
@@ -152,15 +154,23 @@ class WordTokenizer:
         return self._as_tuple(self._read_one(word))
 
     def _read_one(self, word: str) -> str | None:
+        for other in (word, *other_words(word)):
+            known = self._known_form(other)
+            if known is not None:
+                return known
+        if len(word) < SHORTEST_CORRECTED:
+            return None
+        near = [other for other in _one_edit(word) if other in self._ids]
+        return min(near, key=self._ids.__getitem__, default=None)
+
+    def _known_form(self, word: str) -> str | None:
+        """The word itself or what it is an inflection of, or another inflection; None for unknown words."""
         for form in (word, *_base_forms(word)):
             if form in self._ids:
                 return form
             if form in self._stems:
                 return self._stems[form]
-        if len(word) < SHORTEST_CORRECTED:
-            return None
-        near = [other for other in _one_edit(word) if other in self._ids]
-        return min(near, key=self._ids.__getitem__, default=None)
+        return None
 
     @staticmethod
     def _as_tuple(word: str | None) -> tuple[str, ...]:

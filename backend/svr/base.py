@@ -99,6 +99,8 @@ class SvrModel(nn.Module, ABC):
     """An SVR model with a field (implicit models)."""
 
     spec: SvrSpec
+    names: tuple[str, ...] = ()
+    """What a model calls parts of shapes; none where it knows no parts."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:

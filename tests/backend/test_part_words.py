@@ -4,7 +4,7 @@ import pytest
 
 from backend.datasets.procedural.part_names import PART_NAMES
 from backend.paint_words import paintwork
-from backend.part_words import PART_WORDS
+from backend.part_words import PART_WORDS, other_words
 
 PARTS = (
     "seat", "back", "legs", "feet", "wheels", "roof", "wings", "tail", "tail lights", "propeller", "cushions",
@@ -54,3 +54,16 @@ def test_a_paint_of_whole_and_part_is_said_twice() -> None:
 
 def test_other_words_are_for_parts_that_there_are() -> None:
     assert set(PART_WORDS) <= set(PART_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("word", "others"),
+    [
+        ("tires", ["tyres", "wheels", "castors", "casters"]),
+        ("headlight", ["lights", "lamps"]),
+        ("grip", ["handle", "hilt"]),
+        ("house", []),
+    ],
+)
+def test_words_for_the_same_part(word: str, others: list[str]) -> None:
+    assert other_words(word) == others

@@ -175,6 +175,16 @@ def test_a_shape_without_the_part_that_is_to_be_painted_comes_after_the_others(
     assert torch.equal(found[0], next_best) and torch.equal(found[1], best)
 
 
+def test_a_prompt_in_note_form_gives_what_its_phrase_gives(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(bundle.svr), "names", ("armrests", "legs"))
+    _, typed = _drive(generate(bundle, _recipe(prompt="a chair, red legs, no armrests")))
+    _, said = _drive(generate(bundle, _recipe(prompt="a chair with red legs without armrests")))
+    assert np.array_equal(typed.codes, said.codes) and typed.notices == said.notices
+    assert typed.recipe.prompt == "a chair, red legs, no armrests"
+
+
 @pytest.mark.parametrize("repaints", [0, 2])
 def test_a_part_that_is_not_there_to_be_painted_is_told(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, repaints: int

@@ -24,6 +24,11 @@ def test_ids_are_start_words_end_and_padding(tokenizer: WordTokenizer) -> None:
     assert tokenizer.vocab_size == 15 and tokenizer.end_id == int(tokens.max())
 
 
+def test_a_word_for_a_part_is_read_as_another_for_it(tokenizer: WordTokenizer) -> None:
+    assert _words(tokenizer, "tires, backrest and feet") == ["wheels", "back", "leg"]
+    assert tokenizer.report("red tires").corrections == (("tires", "wheels"),)
+
+
 @pytest.mark.parametrize(
     ("typed", "read"),
     [

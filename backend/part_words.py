@@ -56,7 +56,7 @@ _ENDINGS = ((r"ves$", "f"), (r"(ch|sh|ss|x)es$", r"\1"), (r"s$", ""))
 """Endings of words in the plural."""
 
 
-def other_words(word: str) -> list[str]:
+def synonyms(word: str) -> list[str]:
     """Other words for the parts that a word, in the singular or the plural, is for; their names first."""
     alike = [[part, *words] for part, words in PART_WORDS.items()
              if singular(word) in map(singular, (part, *words))]  # fmt: skip
@@ -93,7 +93,7 @@ class Place:
         """Which of some parts the paint is said of, in the singular or the plural, by name or else by other
         words for them: the noun behind it and others that are listed bare ("red wings and tail"), or the
         nouns before, where none is behind ("wheels in black")."""
-        known = _words_of(list(parts), other_words=other_words)
+        known = words_of(list(parts), other_words=other_words)
         nouns = self._nouns_after()
         found = _last_of(nouns[0], known)
         if found is None:
@@ -129,7 +129,7 @@ def _phrases(text: str) -> list[str]:
     return [singular(_ARTICLE.sub("", phrase.strip())) for phrase in _LISTED.split(text)]
 
 
-def _words_of(parts: Sequence[str], *, other_words: bool) -> dict[str, str]:
+def words_of(parts: Sequence[str], *, other_words: bool) -> dict[str, str]:
     """Words, in what may be their singular, for parts; a part's name is no other word for another."""
     words = {singular(part): part for part in parts}
     for part in parts if other_words else ():

@@ -5,10 +5,10 @@ read that all is red.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from backend.paint_words import paint_pattern
-from backend.part_words import PART_WORDS, singular
+from backend.part_words import singular, words_of
 
 OBJECTS = frozenset({"bed", "bench", "cabinet", "cupboard", "lamp", "light", "screen", "shelf"})
 """Words for parts that are, in the singular, rather the object itself: "a modern, black screen"."""
@@ -24,11 +24,11 @@ _DENIAL = re.compile(r"\b(?:with|and|but|has|having)\s+no\b", re.IGNORECASE)
 _LAST_LINK = re.compile(r".*\b(with|without)\b", re.IGNORECASE | re.DOTALL)
 
 
-def phrased(prompt: str, parts: Iterable[str]) -> str:
+def phrased(prompt: str, parts: Sequence[str]) -> str:
     """A prompt with the parts that it lists, or names in compounds, behind a "with", and what it shall not
     have behind a "without"; all else stays. `parts` are all that are known by name; without any, nothing
     changes."""
-    known = _words_for(parts)
+    known = words_of(parts[::-1], other_words=True)  # of "handle" and "handles" the first is said
     if not known:
         return prompt
     having: list[str] = []
@@ -52,15 +52,6 @@ def phrased(prompt: str, parts: Iterable[str]) -> str:
     if lacking:
         said += ["without", " and ".join(lacking)]
     return " ".join(said)
-
-
-def _words_for(parts: Iterable[str]) -> dict[str, str]:
-    """Words for parts in the singular, each with the word to say."""
-    known: dict[str, str] = {}
-    for part in parts:
-        for word in (part, *PART_WORDS.get(part, ())):
-            known.setdefault(singular(word), word)
-    return known
 
 
 def _without_compounds(text: str, known: dict[str, str], having: list[str]) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import BundleError
-from backend.part_words import other_words
+from backend.part_words import synonyms
 
 PADDING_ID = 0
 SHORTEST_CORRECTED = 5
@@ -154,7 +154,7 @@ class WordTokenizer:
         return self._as_tuple(self._read_one(word))
 
     def _read_one(self, word: str) -> str | None:
-        for other in (word, *other_words(word)):
+        for other in (word, *synonyms(word)):
             known = self._known_form(other)
             if known is not None:
                 return known

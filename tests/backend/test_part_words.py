@@ -4,7 +4,7 @@ import pytest
 
 from backend.datasets.procedural.part_names import PART_NAMES
 from backend.paint_words import paintwork
-from backend.part_words import PART_WORDS, other_words
+from backend.part_words import PART_WORDS, synonyms
 
 PARTS = (
     "seat", "back", "legs", "feet", "wheels", "roof", "wings", "tail", "tail lights", "propeller", "cushions",
@@ -66,4 +66,4 @@ def test_other_words_are_for_parts_that_there_are() -> None:
     ],
 )
 def test_words_for_the_same_part(word: str, others: list[str]) -> None:
-    assert other_words(word) == others
+    assert synonyms(word) == others

@@ -1,8 +1,8 @@
 """Model bundles: everything a prompt needs, in one verified folder.
 
 A bundle is a folder with `bundle.json` (what is in it, how it was made, SHA-256 and size of every file) and
-safetensors files: CLIP, SVR model, mapper, statistics of the shape codes. Weights are stored in half and
-used in single precision. Nothing is unpickled.
+safetensors files: CLIP, SVR model, mapper, statistics of the shape codes. Weights are stored in half
+precision, some of SVR models in eight bits, and used in single precision. Nothing is unpickled.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.bundle_places import RECORD_NAME, resolve_bundle
+from backend.byte_weights import SCALE, from_bytes, to_bytes
 from backend.clip_encoder import ClipEncoder, build_open_clip, build_tiny_clip
 from backend.config import PipelineSettings, Settings
 from backend.device import memory_guard
@@ -245,7 +246,7 @@ def save_bundle(
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         for name, tensors in weights.items():
-            _write_tensors(made / name, {key: _stored(tensor) for key, tensor in tensors.items()})
+            _write_tensors(made / name, _stored(tensors, svr.byte_weights if name.startswith("svr") else ()))
         if whitening is not None:
             _write_tensors(made / "codes.safetensors", whitening.tensors())
         for name, text in texts.items():
@@ -373,11 +374,22 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path} cannot be read: {error}.", remedy=_INSTALL_AGAIN) from error
-    return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+    return {key: t.float() if t.is_floating_point() else t for key, t in from_bytes(tensors).items()}
 
 
-def _stored(tensor: Tensor) -> Tensor:
-    """The tensor as it is kept on disk: half precision where that loses no range."""
+def _stored(tensors: Mapping[str, Tensor], byte_weights: tuple[str, ...]) -> dict[str, Tensor]:
+    """Tensors as they are kept on disk: weights whose names begin with one of `byte_weights` in eight bits,
+    other numbers in half precision where that loses no range."""
+    stored = {}
+    for name, tensor in tensors.items():
+        if name.startswith(byte_weights) and tensor.dim() > 1:
+            stored[name], stored[name + SCALE] = to_bytes(tensor)
+        else:
+            stored[name] = _halved(tensor)
+    return stored
+
+
+def _halved(tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     fits = tensor.numel() == 0 or float(tensor.abs().max()) < torch.finfo(torch.float16).max

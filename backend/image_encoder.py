@@ -1,5 +1,7 @@
 """The image encoder of the models that are trained here."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,25 +23,35 @@ class _Block(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
-class SlimResNet(nn.Module):
-    """A slim ResNet-18 that keeps its last 4 x 4 map: where things are in the image matters for the code."""
+Stages = Sequence[Sequence[int]]
+"""Channels and residual blocks of each of four stages; all but the first halve the map."""
 
-    def __init__(self, code_size: int, image_size: int, width: int) -> None:
+
+def stages_of(width: int) -> Stages:
+    """Those of a slim ResNet-18."""
+    return ((width, 1), (2 * width, 1), (4 * width, 2), (8 * width, 2))
+
+
+class SlimResNet(nn.Module):
+    """A slim ResNet-18 that keeps its last map, a sixteenth of the image on each side: where things are in
+    the image matters for the code."""
+
+    def __init__(self, code_size: int, image_size: int, stages: Stages) -> None:
         super().__init__()
-        stages: list[nn.Module] = [
-            nn.Conv2d(3, width, 5, 2, 2, bias=False),
-            nn.BatchNorm2d(width),
+        inputs = stages[0][0]
+        trunk: list[nn.Module] = [
+            nn.Conv2d(3, inputs, 5, 2, 2, bias=False),
+            nn.BatchNorm2d(inputs),
             nn.ReLU(),
         ]
-        inputs = width
-        for i, (outputs, blocks) in enumerate(((width, 1), (2 * width, 1), (4 * width, 2), (8 * width, 2))):
-            stages.append(_Block(inputs, outputs, 1 if i == 0 else 2))
-            stages += [_Block(outputs, outputs, 1) for _ in range(blocks - 1)]
+        for i, (outputs, blocks) in enumerate(stages):
+            trunk.append(_Block(inputs, outputs, 1 if i == 0 else 2))
+            trunk += [_Block(outputs, outputs, 1) for _ in range(blocks - 1)]
             inputs = outputs
-        self.trunk = nn.Sequential(*stages)
+        self.trunk = nn.Sequential(*trunk)
         side = image_size // 16
-        self.squeeze = nn.Conv2d(inputs, 4 * width, 1)
-        self.feature_size = 4 * width * side * side
+        self.squeeze = nn.Conv2d(inputs, inputs // 2, 1)
+        self.feature_size = inputs // 2 * side * side
         self.fc = nn.Linear(self.feature_size, code_size)
 
     def features(self, images: Tensor) -> Tensor:

@@ -101,6 +101,8 @@ class SvrModel(nn.Module, ABC):
     spec: SvrSpec
     names: tuple[str, ...] = ()
     """What a model calls parts of shapes; none where it knows no parts."""
+    byte_weights: tuple[str, ...] = ()
+    """Beginnings of the names of weights that bundles keep in eight bits."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.cameras import Cameras
-from backend.image_encoder import SlimResNet
+from backend.image_encoder import SlimResNet, Stages
 from backend.paint_words import Paintwork
 from backend.svr import parts_layout as layout
 from backend.svr.base import SvrModel, SvrSpec
@@ -26,6 +26,8 @@ from backend.svr.parts_skin import Skin
 from backend.svr.parts_table import table_of
 from backend.view_head import ViewHead
 
+STAGES: Stages = ((64, 2), (128, 3), (192, 3), (256, 2))
+"""Of the encoder: wide where its maps are fine, since a shelf is two pixels thick (our choice)."""
 _REPAINT_ROUNDS = 3
 """Corrections of a repainted code by what it decodes to: one leaves half of the paintings unsaid, three a
 sixth."""
@@ -34,22 +36,25 @@ sixth."""
 class PartsSvr(SvrModel):
     """Image [B, 3, S, S] -> code [B, C] -> rows of parts [B, SLOTS, COLUMNS] -> occupancy and colour.
 
-    `width` scales the encoder, `hidden` and `blocks` the decoder. `azimuths` is the number of directions
-    among which the encoder tells where an image was taken from; 0 tells none. `names` is what its parts may
-    be called; without any they have no names.
+    `stages` are those of the encoder, `hidden` and `blocks` scale the decoder. `azimuths` is the number of
+    directions among which the encoder tells where an image was taken from; 0 tells none. `names` is what its
+    parts may be called; without any they have no names.
     """
 
-    def __init__(self, *, code_size: int = 128, image_size: int = 64, width: int = 32, hidden: int = 640,
-                 blocks: int = 4, azimuths: int = 0, names: Sequence[str] = ()) -> None:  # fmt: skip
+    byte_weights = ("encoder.", "viewer.")
+
+    def __init__(self, *, code_size: int = 128, image_size: int = 96, stages: Stages = STAGES,
+                 hidden: int = 640, blocks: int = 4, azimuths: int = 0,
+                 names: Sequence[str] = ()) -> None:  # fmt: skip
         super().__init__()
         self._architecture = {
-            "code_size": code_size, "image_size": image_size, "width": width, "hidden": hidden,
-            "blocks": blocks, "azimuths": azimuths,
+            "code_size": code_size, "image_size": image_size, "stages": [list(stage) for stage in stages],
+            "hidden": hidden, "blocks": blocks, "azimuths": azimuths,
         }  # fmt: skip
         if names:
             self._architecture["names"] = list(names)
         self.spec = SvrSpec("parts", code_size, image_size, reads_parts=True)
-        self.encoder = SlimResNet(code_size, image_size, width)
+        self.encoder = SlimResNet(code_size, image_size, stages)
         self.viewer = ViewHead(self.encoder.feature_size, azimuths) if azimuths else None
         self.reader = PartReader(code_size, hidden)
         self.decoder = PartDecoder(code_size, hidden, blocks)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from backend.image_encoder import SlimResNet
+from backend.image_encoder import SlimResNet, stages_of
 from backend.svr.base import Field, SvrModel, SvrSpec
 
 _FREQUENCIES = 2
@@ -87,7 +87,7 @@ class TriplaneSvr(SvrModel):
         self.spec = SvrSpec("triplane", code_size, image_size, iso_logit)
         self.geometry_channels = geometry_channels
         planes = geometry_channels + color_channels
-        self.encoder = SlimResNet(code_size, image_size, width)
+        self.encoder = SlimResNet(code_size, image_size, stages_of(width))
         self.generator = _PlaneGenerator(code_size, tuple(widths), planes, low_pass)
         self.occupancy_head = _head(geometry_channels, hidden, 1)
         self.color_head = _head(planes, hidden, 3)

@@ -25,6 +25,8 @@ VOLUME_SHARE = 1 / 8
 """Share of a batch whose volume is compared: asking a field costs more than all else of a step."""
 VIEW_WEIGHT = 0.5
 """Weight of telling where an image was taken from."""
+SOFT_SHARE = 1 / 3
+"""Share of the images that are softened."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class ImageCodeLoss:
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._model
         batch = self._drawn(generator)
+        images = softened(batch.images, generator)
         with autocast(model.device, self._precision):
-            features = model.features(batch.images)
+            features = model.features(images)
             codes = model.encoder.code(features).float()
         rows = model.decoder(codes)
         asked = torch.randperm(len(rows), generator=generator)[: math.ceil(VOLUME_SHARE * len(rows))]
@@ -91,6 +94,17 @@ class ImageCodeLoss:
             for source, count in zip(self._sources, self._counts, strict=True)
         ]
         return _Batch(*(torch.cat([getattr(one, f.name) for one in drawn]) for f in fields(_Batch)))
+
+
+def softened(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images [B, 3, H, W] of which a third are blurred over their next pixels, each by another amount: what
+    was rendered has hard edges, a picture that was made smaller has not."""
+    row = torch.tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(row, row).expand(3, 1, 3, 3).to(images)
+    soft = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
+    drawn = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
+    amount = (1 - (1 - drawn) / SOFT_SHARE).clamp_min(0)
+    return torch.lerp(images, soft, amount)
 
 
 def _draw(source: ImageSource, count: int, rng: np.random.Generator, device: torch.device) -> _Batch:

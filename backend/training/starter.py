@@ -367,10 +367,10 @@ def _new_flow(settings: StarterSettings, folder: Path, encoded: Encoded, describ
 
 
 def _clip_config(settings: StarterSettings) -> dict:
-    return {
-        **CLIP_CONFIG,
-        "vision_cfg": {**CLIP_CONFIG["vision_cfg"], "image_size": settings.corpus.image_size},
-    }
+    """That of the starter's CLIP, which sees no image larger than it is."""
+    vision = CLIP_CONFIG["vision_cfg"]
+    size = min(vision["image_size"], settings.corpus.image_size)
+    return {**CLIP_CONFIG, "vision_cfg": {**vision, "image_size": size}}
 
 
 def new_clip(settings: StarterSettings, folder: Path) -> ClipEncoder:

@@ -38,11 +38,13 @@ TEST_SEED = 7_000_000
 class StarterSettings(Settings):
     """The recipe of the shipped starter."""
 
-    corpus: CorpusSettings = CorpusSettings(shapes=40_000, views=4, uniform_points=0, near_points=0)
+    corpus: CorpusSettings = CorpusSettings(
+        shapes=40_000, views=4, image_size=96, uniform_points=0, near_points=0
+    )
     """Shapes with images, for CLIP and the image encoder."""
     hard: CorpusSettings = CorpusSettings(
-        seed=2, shapes=24_000, views=3, uniform_points=0, near_points=0, captions=1,
-        categories=("bookshelf", "chair", "bookshelf", "table"),
+        seed=2, shapes=24_000, views=4, image_size=96, uniform_points=0, near_points=0, captions=1,
+        categories=("bookshelf", "chair", "bookshelf", "table", "bookshelf"),
     )  # fmt: skip
     """More shapes with images for the image encoder, of categories that it rebuilds worst."""
     described: CorpusSettings = CorpusSettings(
@@ -50,7 +52,7 @@ class StarterSettings(Settings):
     )
     """Shapes with parts and captions alone, for codes and the mapper; the first are those of `corpus`."""
     test: CorpusSettings = CorpusSettings(
-        seed=TEST_SEED, shapes=960, views=2, uniform_points=4096, near_points=256
+        seed=TEST_SEED, shapes=960, views=2, image_size=96, uniform_points=4096, near_points=256
     )
     codes: LoopSettings = LoopSettings(
         steps=10_000, batch=256, learning_rate=1.5e-3, weight_decay=0.01, average=0.999
@@ -77,7 +79,7 @@ class StarterSettings(Settings):
     )
     """The image tower alone, once texts and shapes are what they are."""
     svr: LoopSettings = LoopSettings(
-        steps=16_000, batch=64, learning_rate=2e-3, weight_decay=0.01, average=0.999, warmup=300
+        steps=16_000, batch=128, learning_rate=2e-3, weight_decay=0.02, average=0.999, warmup=400
     )
     precision: str = one_of("bfloat16", "float32")
     """Of towers and flow in training; bfloat16 is half the time where the processor has it."""

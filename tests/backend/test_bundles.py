@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from backend.bundle_places import find_bundles
 from backend.bundles import (
@@ -17,7 +18,16 @@ from backend.bundles import (
     save_bundle,
 )
 from backend.errors import BundleError, OutputError
-from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, tiny_encoder, tiny_svr, write_tiny_bundle
+from backend.image_encoder import stages_of
+from backend.svr.parts import PartsSvr
+from tests.backend.tiny_bundle import (
+    CODE_SIZE,
+    TINY_CLIP,
+    TINY_SETTINGS,
+    tiny_encoder,
+    tiny_svr,
+    write_tiny_bundle,
+)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +165,25 @@ def test_saving_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
             clip=tiny_encoder(),
             svr=tiny_svr(),
         )
+
+
+def test_an_image_encoder_is_kept_in_eight_bits_and_the_rest_is_not(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    svr = PartsSvr(code_size=8, image_size=32, stages=stages_of(4), hidden=16, blocks=1, azimuths=8).eval()
+    record = BundleRecord(
+        name="b", clip={"kind": "tiny", "config": TINY_CLIP},
+        svr={"kind": "parts", "architecture": svr.architecture()},
+    )  # fmt: skip
+    save_bundle(tmp_path / "b", record, clip=tiny_encoder(), svr=svr)
+    kept = load_file(tmp_path / "b" / "svr.safetensors")
+    assert kept["encoder.fc.weight"].dtype == kept["viewer.net.0.weight"].dtype == torch.int8
+    assert kept["encoder.fc.weight.scale"].dtype == torch.float32
+    assert kept["encoder.fc.bias"].dtype == kept["decoder.inlet.weight"].dtype == torch.float16
+    loaded = load_bundle(tmp_path / "b").svr
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        codes, again = svr.encode(images), loaded.encode(images)
+    assert 0 < (again - codes).norm() < 0.05 * codes.norm()
 
 
 def test_models_are_built_by_kind() -> None:

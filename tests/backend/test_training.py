@@ -14,6 +14,7 @@ from backend.clip_encoder import build_tiny_clip
 from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, open_corpus, sample_of
 from backend.errors import DatasetError, NumericalError, SettingError
 from backend.flow_mapper import FlowMapper
+from backend.image_encoder import stages_of
 from backend.shape_tower import ShapeTower
 from backend.svr.parts import PartsSvr
 from backend.training import part_images
@@ -42,6 +43,7 @@ from backend.training.starter_recipe import read_settings
 from backend.whitening import Whitening
 from backend.word_tokenizer import WordTokenizer
 
+SLIM = stages_of(8)
 TINY = CorpusSettings(seed=3, shapes=4, views=3, image_size=32, uniform_points=64, near_points=64, captions=2)
 
 
@@ -180,7 +182,7 @@ def test_an_image_encoder_learns_codes_and_cameras_and_leaves_the_rest(
     corpus_folder: Path, tmp_path: Path, azimuths: int
 ) -> None:
     torch.manual_seed(0)
-    model = PartsSvr(code_size=8, image_size=32, width=8, hidden=16, blocks=1, azimuths=azimuths)
+    model = PartsSvr(code_size=8, image_size=32, stages=SLIM, hidden=16, blocks=1, azimuths=azimuths)
     for weight in model.decoder.parameters():  # a decoder of nothing, which asks nothing of a code
         weight.data.zero_()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -204,7 +206,7 @@ def test_an_image_encoder_learns_from_sources_by_their_sizes(
         corpus, images=corpus.images[2:], cameras=corpus.cameras[2:], parts=corpus.parts[2:],
         records=corpus.records[2:],
     )  # fmt: skip
-    model = PartsSvr(code_size=1, image_size=32, width=8, hidden=16, blocks=1)
+    model = PartsSvr(code_size=1, image_size=32, stages=SLIM, hidden=16, blocks=1)
     numbers = torch.arange(6.0)[:, None]
     sources = [ImageSource(corpus, numbers[:4]), ImageSource(fewer, numbers[4:])]
     seen = []
@@ -217,6 +219,7 @@ def test_an_image_encoder_learns_from_sources_by_their_sizes(
         seen.append(true)
         return (codes - true).square().mean()
 
+    monkeypatch.setattr(part_images, "softened", lambda images, generator: images)
     monkeypatch.setattr(model, "features", look)
     monkeypatch.setattr(part_images.F, "mse_loss", told)
     ImageCodeLoss(model, sources, 3)(0, torch.Generator().manual_seed(0))
@@ -226,6 +229,20 @@ def test_an_image_encoder_learns_from_sources_by_their_sizes(
         shape = int(code) if code < 4 else int(code) - 2
         pictures = torch.tensor(corpus.images[shape]).permute(0, 3, 1, 2) / 255
         assert (pictures == image).flatten(1).all(1).any()
+
+
+def test_a_third_of_the_images_are_softened_and_none_grows_lighter() -> None:
+    """A single white pixel keeps what its kernel gives it: a quarter to all, and the rest goes beside it."""
+    images = torch.zeros(600, 3, 7, 7)
+    images[..., 3, 3] = 1.0
+    soft = part_images.softened(images, torch.Generator().manual_seed(0))
+    middle = soft[:, 0, 3, 3]
+    assert 0.28 < float((middle < 1).float().mean()) < 0.39
+    assert 0.25 <= middle.min() < 0.3 and middle.max() == 1.0
+    assert torch.allclose(soft.sum((-2, -1)), torch.ones(600, 3), atol=1e-5)
+    assert torch.equal(soft, soft.flip(-1)) and not soft[..., 0].any()
+    plain = torch.full((4, 3, 5, 5), 0.5)
+    assert torch.allclose(part_images.softened(plain, torch.Generator()), plain)
 
 
 def test_a_folder_that_began_from_nothing_takes_no_bundle(

@@ -7,7 +7,10 @@ from torch import Tensor
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartDecoder, PartsSvr, ResidualBlock
 
-SIZES = {"code_size": 8, "image_size": 32, "width": 4, "hidden": 16, "blocks": 2, "azimuths": 8}
+SIZES = {
+    "code_size": 8, "image_size": 32, "stages": [[4, 1], [8, 1], [16, 2], [32, 2]], "hidden": 16, "blocks": 2,
+    "azimuths": 8,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_the_architecture_makes_the_model_again(model: PartsSvr) -> None:
         camera = model.camera_of(images)
         assert camera is not None and len(camera) == 1
         assert torch.equal(again.camera_of(images).world_mat, camera.world_mat)
-    model.architecture()["width"] = 0
+    model.architecture()["hidden"] = 0
     assert model.architecture() == SIZES
 
 
@@ -93,7 +96,7 @@ def test_a_model_from_before_cameras_tells_none(model: PartsSvr) -> None:
 
 def test_the_decoder_of_the_default_sizes_says_whole_tables() -> None:
     model = PartsSvr()
-    assert model.spec.code_size == 128 and model.spec.image_size == 64
+    assert model.spec.code_size == 128 and model.spec.image_size == 96
     assert isinstance(model.decoder, PartDecoder)
     with torch.no_grad():
         assert model.decoder(torch.zeros(2, 128)).shape == (2, layout.SLOTS, layout.COLUMNS)

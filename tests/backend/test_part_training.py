@@ -13,6 +13,7 @@ from backend.datasets.procedural.corpus import CorpusSettings, build_corpus, ope
 from backend.datasets.procedural.part_names import PART_NAMES
 from backend.datasets.procedural.part_tables import part_table
 from backend.errors import DatasetError
+from backend.image_encoder import stages_of
 from backend.shape_tower import ShapeTower
 from backend.svr import parts_layout as layout
 from backend.svr.parts import PartsSvr
@@ -161,7 +162,7 @@ def test_where_no_part_is_only_that_is_compared(tables: Tensor) -> None:
 
 def test_an_autoencoder_learns_a_few_tables(tables: Tensor) -> None:
     torch.manual_seed(0)
-    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1))
+    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, stages=stages_of(4), hidden=48, blocks=1))
     loss = AutoencoderLoss(model, tables.numpy().astype(np.float16), 6)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     generator, seen = torch.Generator().manual_seed(2), []
@@ -181,7 +182,7 @@ def test_an_autoencoder_learns_a_few_tables(tables: Tensor) -> None:
 
 def test_a_decoder_learns_alone_and_codes_stay(tables: Tensor) -> None:
     torch.manual_seed(0)
-    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1))
+    model = PartAutoencoder(PartsSvr(code_size=16, image_size=16, stages=stages_of(4), hidden=48, blocks=1))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     loss = DecoderLoss(model, tables.numpy().astype(np.float16), 6)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.1)
@@ -201,7 +202,7 @@ def test_a_decoder_learns_alone_and_codes_stay(tables: Tensor) -> None:
 def test_the_same_generator_gives_the_same_loss(tables: Tensor) -> None:
     torch.manual_seed(0)
     loss = AutoencoderLoss(
-        PartAutoencoder(PartsSvr(code_size=16, image_size=16, width=4, hidden=48, blocks=1)),
+        PartAutoencoder(PartsSvr(code_size=16, image_size=16, stages=stages_of(4), hidden=48, blocks=1)),
         tables.numpy(),
         4,
     )
@@ -277,7 +278,7 @@ def test_many_shapes_at_once_have_the_occupancy_of_each_alone(tables: Tensor) ->
 def test_a_namer_learns_what_parts_are_called(corpus_folder: Path) -> None:
     """Two shapes by heart, of a decoder whose rows differ by chance."""
     corpus = open_corpus(corpus_folder)
-    svr = PartsSvr(code_size=16, image_size=16, width=8, hidden=48, blocks=1, names=PART_NAMES)
+    svr = PartsSvr(code_size=16, image_size=16, stages=stages_of(8), hidden=48, blocks=1, names=PART_NAMES)
     svr.decoder.outlet.bias.data.unflatten(0, (layout.SLOTS, layout.COLUMNS))[:, layout.EXISTS] = 5.0
     codes = svr.encode_parts(torch.from_numpy(corpus.parts.astype(np.float32))).detach()
     known = row_names(corpus, svr.names)

@@ -224,7 +224,7 @@ def save_bundle(
     record: BundleRecord,
     *,
     clip: ClipEncoder | None,
-    svr: nn.Module,
+    svr: SvrModel,
     mapper: nn.Module | None = None,
     whitening: Whitening | None = None,
     examples: Sequence[str] = (),

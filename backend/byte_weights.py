@@ -24,11 +24,11 @@ def to_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def from_bytes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file with their scales multiplied in; what has none stays as it is."""
-    scales = {name.removesuffix(SCALE) for name in tensors if name.endswith(SCALE)}
-    scaled = {name for name in scales if name in tensors and tensors[name].dtype == torch.int8}
-    spread = {
-        name: tensors[name + SCALE].view(-1, *[1] * (tensors[name].dim() - 1)) * tensors[name]
-        for name in scaled
-    }
+    scaled = {name for name, t in tensors.items() if t.dtype == torch.int8 and name + SCALE in tensors}
     rest = {name: t for name, t in tensors.items() if name.removesuffix(SCALE) not in scaled}
-    return {**rest, **spread}
+    return rest | {name: _spread(tensors[name + SCALE], tensors[name]) * tensors[name] for name in scaled}
+
+
+def _spread(scale: Tensor, weight: Tensor) -> Tensor:
+    """Scales [N] in a shape that multiplies a weight [N, ...]."""
+    return scale.view(-1, *[1] * (weight.dim() - 1))

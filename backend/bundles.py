@@ -7,6 +7,7 @@ precision, some of SVR models in eight bits, and used in single precision. Nothi
 
 import hashlib
 import importlib
+import inspect
 import json
 import logging
 import shutil
@@ -328,12 +329,14 @@ def _build(values: dict[str, Any], table: dict[str, tuple[str, str]], what: str)
     if kind not in table:
         raise BundleError(f"There is no {what} of kind {kind!r}.", remedy=f"Known: {', '.join(table)}.")
     module, name = table[kind]
-    builder = getattr(importlib.import_module(module), name)
+    builder, architecture = getattr(importlib.import_module(module), name), values.get("architecture", {})
+    strange = architecture.keys() - inspect.signature(builder).parameters.keys()
     try:
-        return builder(**values.get("architecture", {}))
+        return builder(**architecture)
     except TypeError as error:
+        why = f"it has no {', '.join(sorted(strange))}; another version made it" if strange else error
         raise BundleError(
-            f"The {what} {kind} does not take the recorded architecture: {error}.", remedy=_INSTALL_AGAIN
+            f"The {what} {kind} does not take the recorded architecture: {why}.", remedy=_INSTALL_AGAIN
         ) from error
 
 

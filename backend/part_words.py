@@ -25,7 +25,10 @@ PART_WORDS: dict[str, list[str]] = {
     "post": ["pole"],
     "propeller": ["propellor", "prop"],
     "sail": ["sailcloth"],
+    "seams": [],
     "shade": ["lampshade", "lamp shade"],
+    "shell": [],
+    "spout": [],
     "stand": ["foot", "base"],
     "stem": ["pole"],
     "stems": ["stalks"],
@@ -35,7 +38,8 @@ PART_WORDS: dict[str, list[str]] = {
     "wheels": ["tires", "tyres", "castors", "casters"],
     "windows": ["panes", "window panes"],
 }
-"""Other words for parts; the keys are the shape programs' names."""
+"""Other words for parts; the keys are the shape programs' names. Those without any are here because they look
+like misspelt other words."""
 
 _NOUNS_END = re.compile(
     r"[.;:!?()]|\b(?:with|without|on|has|having|whose|for|in|of|at|over|under|from|to|like|that|which|is|are)\b"
@@ -54,6 +58,11 @@ _SURFACE = (["surface"], ["finish"], ["paint"], ["color"], ["colour"], ["look"],
 _ARTICLE = re.compile(r"^(?:the|its|their) ")
 _ENDINGS = ((r"ves$", "f"), (r"(ch|sh|ss|x)es$", r"\1"), (r"s$", ""))
 """Endings of words in the plural."""
+
+
+def is_part_word(word: str) -> bool:
+    """Whether a word, in the singular or the plural, is one of PART_WORDS."""
+    return any(singular(word) in map(singular, (part, *others)) for part, others in PART_WORDS.items())
 
 
 def synonyms(word: str) -> list[str]:

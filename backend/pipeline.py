@@ -19,6 +19,7 @@ from torch import Tensor
 
 from backend.bundles import Bundle
 from backend.code_fit import CodeFit
+from backend.consensus import expected_overlaps
 from backend.device import check_precision, deterministic, memory_guard, peak_memory, set_threads, versions
 from backend.errors import (
     BundleError,
@@ -35,6 +36,7 @@ from backend.meshing import extract_mesh
 from backend.paint_words import paintwork
 from backend.prompt_notices import prompt_notices
 from backend.prompt_phrasing import phrased
+from backend.proportions import proportions
 from backend.ranking import Judge, Score
 from backend.recipe import Recipe, change_settings, check_prompt
 from backend.silhouettes import FINE, Outline, object_mask
@@ -51,6 +53,8 @@ _GUIDE_SEED_STEP = 0x9E3779B97F4A7C15
 """Sets stage 2's random stream apart from the mapper's."""
 _FINELY = 16
 """Proposals for an image whose silhouettes are compared once more, finely."""
+_CONSENSUS_WEIGHT = 5.0
+"""Of such a proposal's expected overlap with the true shape, beside its fit and its silhouette's overlap."""
 
 
 @dataclass(frozen=True)
@@ -359,8 +363,12 @@ def candidates(
         left = rough.argsort(descending=True, stable=True)[:_FINELY]
         codes, rank = codes[left], rank[left]
         rank = rank + settings.silhouette_weight * outline.overlaps(bundle.svr, codes, FINE, stop)
+        rank = rank + _CONSENSUS_WEIGHT * expected_overlaps(bundle.svr, codes, rank)
     # A stable sort: mappers that cannot tell keep the order in which codes were drawn.
     codes = codes[rank.argsort(descending=True, stable=True)]
+    if outline is not None and not stop():
+        best = bundle.svr.stretched(codes[0], proportions(outline, bundle.svr, codes[0]))
+        codes = torch.cat([best[None], codes[1:]])
     painted = _painted(bundle, recipe, feature, codes[: settings.repaints], fit)
     return torch.cat([painted, codes])[:count]
 

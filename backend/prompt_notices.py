@@ -1,7 +1,11 @@
 """What to tell a user about a prompt that the bundle understands only in part."""
 
+from collections.abc import Iterable
+
 from backend.bundles import Bundle
 from backend.events import Notice
+from backend.paint_words import paintwork
+from backend.part_words import singular, words_of
 from backend.word_tokenizer import TokenReport
 
 
@@ -22,8 +26,8 @@ def prompt_notices(bundle: Bundle, prompt: str) -> list[Notice]:
                 f"result is a guess. {_suggestion(bundle, prompt, report)}".strip(),
             )
         )
-    elif report.unknown:
-        words = ", ".join(f'"{word}"' for word in report.unknown)
+    elif unknown := _without_painted_parts(bundle, prompt, report.unknown):
+        words = ", ".join(f'"{word}"' for word in unknown)
         notices.append(
             Notice(
                 "unknown_words",
@@ -38,6 +42,17 @@ def prompt_notices(bundle: Bundle, prompt: str) -> list[Notice]:
             )
         )
     return notices
+
+
+def _without_painted_parts(bundle: Bundle, prompt: str, unknown: Iterable[str]) -> list[str]:
+    """Of words that CLIP does not know those that are not of painted parts: "a red hull" is red anyhow."""
+    names = bundle.svr.names
+    painted = {part for places in paintwork(prompt).places for place in places for part in place.of(names)}
+    known = {
+        word for words, part in words_of(names, other_words=True).items() if part in painted
+        for word in words.split()
+    }  # fmt: skip
+    return [word for word in unknown if singular(word) not in known]
 
 
 def _suggestion(bundle: Bundle, prompt: str, report: TokenReport) -> str:

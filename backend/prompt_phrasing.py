@@ -20,6 +20,8 @@ _BEFORE_PARTS = frozenset({
     "round", "square", "rounded", "curved", "straight", "slanted", "tapered", "pointed", "flat",
 })  # fmt: skip
 """Words that may stand before a part and are not of it."""
+_HAD_BY_ALL = frozenset({"back", "blade", "body", "handle", "leg", "roof", "seat", "top", "wheel"})
+"""Parts of which a "red legged" speaks without a hyphen; a "red winged" thing may be red and have wings."""
 _DENIAL = re.compile(r"\b(?:with|and|but|has|having)\s+no\b", re.IGNORECASE)
 _LAST_LINK = re.compile(r".*\b(with|without)\b", re.IGNORECASE | re.DOTALL)
 
@@ -55,16 +57,16 @@ def phrased(prompt: str, parts: Sequence[str]) -> str:
 
 
 def _without_compounds(text: str, known: dict[str, str], having: list[str]) -> str:
-    """A text without its "red-legged"; adds "red legs" to what is had instead."""
+    """A text without its "red-legged" and "red legged"; adds "red legs" to what is had instead."""
 
     def lifted(match: re.Match[str]) -> str:
-        part = next((known[stem] for stem in _stems(match["stem"].lower()) if stem in known), None)
-        if part is None:
+        stem = next((stem for stem in _stems(match["stem"].lower()) if stem in known), None)
+        if stem is None or (match["joint"] != "-" and stem not in _HAD_BY_ALL):
             return match[0]
-        having.append(f"{match['paint']} {part}")
+        having.append(f"{match['paint']} {known[stem]}")
         return ""
 
-    compound = rf"(?P<paint>{paint_pattern().pattern})-(?P<stem>\w+)ed\b[\s,]*"
+    compound = rf"(?P<paint>{paint_pattern().pattern})(?P<joint>-|\s+)(?P<stem>\w+)ed\b[\s,]*"
     return re.sub(compound, lifted, text, flags=re.IGNORECASE)
 
 

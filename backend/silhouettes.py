@@ -27,7 +27,7 @@ class Fineness:
     """Cells per axis of the grid of a shape; one is about a pixel, or less."""
 
 
-ROUGH, FINE = Fineness(48, 32), Fineness(64, 64)
+ROUGH, FINE = Fineness(48, 32), Fineness(96, 96)
 """For many shapes, and for the few that are left: a leg is thinner than a cell of the first."""
 _TURNS_DEG, _STEPS = (-5.0, 0.0, 5.0), (-0.05, 0.0, 0.05)
 """Azimuths, elevations and distances that are tried around the guessed ones."""
@@ -46,7 +46,10 @@ class Outline:
 
     image: Tensor
     """[1, 3, S, S] in [0, 1]."""
+    place: Tensor
+    """[3]: azimuth and elevation in degrees, and distance, from which it was probably taken."""
     cameras: Cameras
+    """That one, and others a little beside."""
 
     @classmethod
     def of(cls, svr: SvrModel, image: Tensor) -> "Outline | None":
@@ -55,7 +58,8 @@ class Outline:
         camera = svr.camera_of(image)
         if camera is None or object_mask(image) is None:
             return None
-        return cls(image, _around(camera))
+        place = _place(camera)
+        return cls(image, place, _around(place).to(image.device))
 
     @torch.no_grad()
     def overlaps(
@@ -63,15 +67,24 @@ class Outline:
     ) -> Tensor:
         """Best IoU [N] over the cameras of the silhouettes of codes [N, C] with the object's. Codes that are
         not reached before a wish to stop overlap nothing."""
-        true = _reduced(_differs(self.image), how.size)
+        true = self.mask(how.size)
         best = codes.new_zeros(len(codes))
         for index, code in enumerate(codes):
             if stop():
                 break
-            masks = _covered(_inside(svr, code, how.cells), self.cameras, how.size)
-            shared, either = (masks & true).flatten(1).sum(-1), (masks | true).flatten(1).sum(-1)
-            best[index] = (shared / either.clamp_min(1)).amax()
+            best[index] = overlaps_with(true, skin(svr, code, how.cells), self.cameras).amax()
         return best
+
+    def mask(self, size: int) -> Tensor:
+        """Pixels [size, size] of the object."""
+        return _reduced(_differs(self.image), size)
+
+
+def overlaps_with(mask: Tensor, points: Tensor, cameras: Cameras) -> Tensor:
+    """IoU [V] of a mask [S, S] with the pixels in which cameras see points [1, P, 3]."""
+    masks = _covered(points, cameras, len(mask))
+    shared, either = (masks & mask).flatten(1).sum(-1), (masks | mask).flatten(1).sum(-1)
+    return shared / either.clamp_min(1)
 
 
 def object_mask(image: Tensor) -> Tensor | None:
@@ -100,23 +113,32 @@ def _reduced(mask: Tensor, size: int) -> Tensor:
     return F.interpolate(mask[None, None].float(), (size, size), mode="area")[0, 0] > 0.5
 
 
-def _inside(svr: SvrModel, code: Tensor, cells: int) -> Tensor:
-    """Corners [1, P, 3] of a grid that lie in the shape of a code [C]."""
+def skin(svr: SvrModel, code: Tensor, cells: int) -> Tensor:
+    """Corners [1, P, 3] of a grid that lie in the shape of a code [C] and beside one that does not: what is
+    deeper inside is seen through them from everywhere."""
     grid = build_grid(svr.field(code[None]), cells, svr.spec.iso_logit, device=code.device)
-    places = (grid.logits > 0).nonzero()
+    inside = grid.logits > 0
+    near_outside = F.max_pool3d((~inside)[None, None].float(), 3, 1, 1)[0, 0] > 0
+    places = (inside & near_outside).nonzero()
     return (places * grid.cell - HALF_SIDE)[None].to(code)
 
 
-def _around(camera: Cameras) -> Cameras:
-    """Cameras that look from a little beside one, nearer or farther."""
+def _place(camera: Cameras) -> Tensor:
     x, y, z = camera.centers()[0].cpu()
     distance = (x * x + y * y + z * z).sqrt()
+    return torch.stack([torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.asin(y / distance)), distance])
+
+
+def cameras_at(places: Tensor) -> Cameras:
+    """Cameras that look at the origin from places [V, 3], see `Outline.place`; none from right above."""
+    azimuth, elevation, distance = places.unbind(-1)
+    return look_at(azimuth, elevation.clamp(-_STEEPEST_DEG, _STEEPEST_DEG), distance)
+
+
+def _around(place: Tensor) -> Cameras:
+    """Cameras that look from a little beside a place [3], nearer or farther."""
     turns, steps = torch.tensor(_TURNS_DEG), torch.tensor(_STEPS)
-    azimuth, elevation, step = torch.cartesian_prod(turns, turns, steps).unbind(-1)
-    azimuth = azimuth + torch.rad2deg(torch.atan2(x, z))
-    elevation = elevation + torch.rad2deg(torch.asin(y / distance))
-    steep = elevation.clamp(-_STEEPEST_DEG, _STEEPEST_DEG)
-    return look_at(azimuth, steep, distance + step).to(camera.world_mat.device)
+    return cameras_at(place + torch.cartesian_prod(turns, turns, steps))
 
 
 def _covered(points: Tensor, cameras: Cameras, size: int) -> Tensor:

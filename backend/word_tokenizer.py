@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import BundleError
-from backend.part_words import synonyms
+from backend.part_words import is_part_word, synonyms
 
 PADDING_ID = 0
 SHORTEST_CORRECTED = 5
@@ -158,7 +158,7 @@ class WordTokenizer:
             known = self._known_form(other)
             if known is not None:
                 return known
-        if len(word) < SHORTEST_CORRECTED:
+        if len(word) < SHORTEST_CORRECTED or is_part_word(word):
             return None
         near = [other for other in _one_edit(word) if other in self._ids]
         return min(near, key=self._ids.__getitem__, default=None)

@@ -127,6 +127,11 @@ class SvrModel(nn.Module, ABC):
         other coat is said of; none where a model does not name its parts."""
         return []
 
+    def stretched(self, code: Tensor, factors: Tensor) -> Tensor:
+        """A code [C] of the shape of a code [C], as much longer along x, y and z as factors [3] say; the same
+        code where a model knows no parts."""
+        return code
+
     def strangeness(self, codes: Tensor) -> Tensor:
         """How far [B], root mean square over the entries, codes [B, C] are from what the model itself would
         write of the shapes that they mean; zeros where a model cannot tell."""

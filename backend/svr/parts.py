@@ -23,6 +23,7 @@ from backend.svr.parts_namer import PartNamer
 from backend.svr.parts_paints import clear_paints
 from backend.svr.parts_repaint import lacking_parts, repainted, shows, surface_shares
 from backend.svr.parts_skin import Skin
+from backend.svr.parts_stretch import stretched
 from backend.svr.parts_table import table_of
 from backend.view_head import ViewHead
 
@@ -101,6 +102,12 @@ class PartsSvr(SvrModel):
     def lacking_parts(self, code: Tensor, work: Paintwork) -> list[str]:
         table = self._said(code[None])[0]
         return lacking_parts(table, work, self._part_names(table, code), self.names)
+
+    def stretched(self, code: Tensor, factors: Tensor) -> Tensor:
+        said = self._said(code[None])
+        # A difference, as of repainted codes; more rounds follow the stretched parts no better.
+        step = self.encode_parts(stretched(said[0], factors)[None]) - self.encode_parts(said)
+        return code + step[0]
 
     def strangeness(self, codes: Tensor) -> Tensor:
         return (self.encode_parts(self._said(codes)) - codes).square().mean(-1).sqrt()

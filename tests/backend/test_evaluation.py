@@ -29,7 +29,7 @@ from backend.judges.attributes import ATTRIBUTES
 from backend.judges.category import References, build_references
 from backend.judges.parts import PartJudge
 from backend.recipe import Recipe
-from backend.reconstruction_quality import image_figures
+from backend.reconstruction_quality import image_figures, image_overlap
 from backend.starter_suite import (
     Figure,
     StarterSizes,
@@ -203,6 +203,10 @@ def test_a_bundle_is_measured(tmp_path: Path, references: References) -> None:
     mean, worst = _finish(image_figures(bundle, 1))
     # The tiny model answers every image with about the same octahedron, however thin the shape.
     assert 0 <= worst.value < mean.value < 0.6 and set(mean.details) == set(CATEGORIES)
+    lowest = min(mean.details, key=mean.details.__getitem__)
+    assert worst.details == {lowest: worst.value, "at first": mean.details[lowest]}
+    others = [image_overlap(bundle, lowest, index) for index in range(1, 9)]
+    assert (mean.count, worst.count) == (24, 8) and worst.value == pytest.approx(np.mean(others), abs=1e-4)
 
 
 def test_the_command_writes_report_and_sheet(

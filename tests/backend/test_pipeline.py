@@ -17,10 +17,11 @@ from backend.events import Event, Notice, Preview, Progress
 from backend.image_input import read_image
 from backend.paint_words import Paintwork
 from backend.pipeline import Result, Seen, candidates, decode, generate, refine
+from backend.prompt_notices import prompt_notices
 from backend.recipe import Recipe, change_settings
 from backend.silhouettes import FINE, ROUGH, Fineness
 from backend.svr.base import SvrModel
-from tests.backend.tiny_bundle import CODE_SIZE, TINY_SETTINGS, write_tiny_bundle
+from tests.backend.tiny_bundle import CODE_SIZE, RADIUS, TINY_SETTINGS, write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,24 @@ def test_prompts_that_are_half_understood_are_told(bundle: Bundle, prompt: str, 
     _, result = _drive(generate(bundle, _recipe(prompt=prompt, settings=quick)))
     assert [notice.code for notice in result.notices] == [code]
     assert part in result.notices[0].message
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ignored"),
+    [
+        ("a chair with a red hull", None),
+        ("a chair with red hulls", None),
+        ("a chair with a red trigger guard", None),
+        ("a red chair with a hull", '"hull"'),
+        ("a dragon with a red hull", '"dragon"'),
+    ],
+)
+def test_words_of_parts_that_are_painted_are_not_told_as_unknown(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, prompt: str, ignored: str | None
+) -> None:
+    monkeypatch.setattr(bundle.svr, "names", ("hull", "trigger guard"), raising=False)
+    messages = [notice.message for notice in prompt_notices(bundle, prompt)]
+    assert messages == [] if ignored is None else messages[0].startswith(f"Unknown and ignored: {ignored}.")
 
 
 def test_far_prompts_are_told_where_the_bundle_has_a_limit(bundle: Bundle) -> None:
@@ -234,7 +253,8 @@ def test_strange_codes_are_not_chosen(bundle: Bundle, monkeypatch: pytest.Monkey
 def test_silhouettes_choose_among_proposals_for_an_image(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, prompt: str
 ) -> None:
-    """The best by silhouette alone, or before others where a prompt asks for more; as before without them."""
+    """The best by silhouette, in the object's proportions, alone, or before others where a prompt asks for
+    more; as before without an outline."""
     settings = change_settings(TINY_SETTINGS, {"mapper": {"silhouette_weight": 1.0, "proposals": 6}})
     recipe = _recipe(prompt=prompt, diversity=1.0, settings=settings)
     feature = bundle.clip.encode_text(["a red chair"])[0].detach()
@@ -256,15 +276,48 @@ def test_silhouettes_choose_among_proposals_for_an_image(
             return (torch.arange(len(codes)) == (4 if how == ROUGH else 5)).float()
 
     monkeypatch.setattr("backend.pipeline.Outline", Told)
+    monkeypatch.setattr("backend.pipeline.proportions", lambda *asked: torch.tensor([1.0, 2.0, 3.0]))
+    monkeypatch.setattr(type(bundle.svr), "stretched", lambda model, code, factors: code + factors.sum())
     chosen = candidates(bundle, recipe, feature, seen)
     (rough, first), (fine, second) = told
     assert (first, second) == (ROUGH, FINE)
     assert len(rough) == len(fine) == 12, "near the image, and anywhere"
-    assert torch.equal(fine[0], rough[4]) and torch.equal(chosen[0], fine[5])
+    assert torch.equal(fine[0], rough[4]) and torch.equal(chosen[0], fine[5] + 6)
+    assert torch.equal(candidates(bundle, recipe, feature, seen, lambda: True)[0], fine[5]), "in a hurry"
+    told.clear()
     assert len(chosen) == (TINY_SETTINGS.mapper.candidates if prompt else 1)
     candidates(bundle, recipe, feature)
     candidates(bundle, _recipe(prompt=prompt), feature, seen)
-    assert len(told) == 2
+    assert not told
+
+
+def test_of_one_outline_the_shape_nearest_to_all_others_is_taken(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of octahedra in one another it is the middle one."""
+    radii = torch.tensor([0.45, 0.3, 0.36])
+    codes = torch.zeros(3, CODE_SIZE)
+    codes[:, 0] = (radii - RADIUS) / 0.05
+
+    class Same:
+        """Takes all outlines for the same."""
+
+        @classmethod
+        def of(cls, model: SvrModel, image: Tensor) -> "Same":
+            return cls()
+
+        def overlaps(self, model: SvrModel, codes: Tensor, how: Fineness = ROUGH, stop: Any = None) -> Tensor:
+            return torch.ones(len(codes))
+
+    monkeypatch.setattr("backend.pipeline.Outline", Same)
+    monkeypatch.setattr("backend.pipeline.proportions", lambda *asked: torch.ones(3))
+    monkeypatch.setattr(type(bundle.mapper), "propose", lambda *_, **__: codes)
+    monkeypatch.setattr(type(bundle.mapper), "agreement", lambda _, codes, features: torch.zeros(len(codes)))
+    settings = change_settings(TINY_SETTINGS, {"mapper": {"silhouette_weight": 1.0}})
+    seen = Seen(torch.ones(1, 3, 32, 32), torch.zeros(CODE_SIZE))
+    feature = bundle.clip.encode_text(["a red chair"])[0].detach()
+    (chosen,) = candidates(bundle, _recipe(prompt="", settings=settings), feature, seen)
+    assert torch.equal(chosen, codes[2])
 
 
 def test_an_image_without_a_clear_object_is_told_where_outlines_count(bundle: Bundle, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ from backend.prompt_phrasing import OBJECTS, phrased
         ("a red-legged chair", "a chair with red legs"),
         ("a black-wheeled car with a blue roof", "a car with a blue roof and black wheels"),
         ("a blue-handled mug", "a mug with blue handle"),
+        ("a red legged chair", "a chair with red legs"),
+        ("a big marble topped, steel legged table", "a big table with marble top and steel legs"),
         ("a red-bodied guitar, gold pegs", "a guitar with red body and gold pegs"),
     ],
 )
@@ -56,6 +58,9 @@ def test_parts_of_a_list_or_a_compound_are_said_with_with(typed: str, read: str)
         "a red-painted chair",
         "a red high-backed chair",
         "a four-legged red stool",
+        "a red winged armchair",
+        "a red cushioned chair",
+        "a white three legged stool",
         "red legs",
         ", red legs",
         "a red, white and blue rocket",

@@ -50,8 +50,10 @@ def test_overlaps_are_ratios_of_areas(octahedra: DvrModel, how: Fineness, slack:
 def test_fine_silhouettes_tell_what_rough_ones_cannot(octahedra: DvrModel) -> None:
     outline = Outline.of(octahedra, _diamond(0.4))
     assert outline is not None
-    codes = _codes(0.39, 0.4, 0.41, 0.42)
-    assert outline.overlaps(octahedra, codes, FINE).argmax() == 1
+    codes = _codes(0.4, 0.38, 0.42)
+    rough, fine = (outline.overlaps(octahedra, codes, how) for how in (ROUGH, FINE))
+    assert rough[0] == pytest.approx(float(rough[1])) and rough[2] < rough[0]
+    assert fine.argmax() == 0 and fine[1] < fine[0]
 
 
 def test_an_empty_shape_overlaps_nothing(octahedra: DvrModel) -> None:

@@ -29,6 +29,12 @@ def test_a_word_for_a_part_is_read_as_another_for_it(tokenizer: WordTokenizer) -
     assert tokenizer.report("red tires").corrections == (("tires", "wheels"),)
 
 
+def test_a_word_for_a_part_is_no_misspelling_of_another_word() -> None:
+    tokenizer = WordTokenizer(["a", "sport", "car"])
+    assert tokenizer.report("a spout").unknown == ("spout",)
+    assert tokenizer.report("a spord car").corrections == (("spord", "sport"),)
+
+
 @pytest.mark.parametrize(
     ("typed", "read"),
     [

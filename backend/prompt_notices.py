@@ -45,7 +45,7 @@ def prompt_notices(bundle: Bundle, prompt: str) -> list[Notice]:
 
 
 def _without_painted_parts(bundle: Bundle, prompt: str, unknown: Iterable[str]) -> list[str]:
-    """Of words that CLIP does not know those that are not of painted parts: "a red hull" is red anyhow."""
+    """Unknown words less those of parts that the prompt paints: of "a red hull" the hull is red anyhow."""
     names = bundle.svr.names
     painted = {part for places in paintwork(prompt).places for place in places for part in place.of(names)}
     known = {
